@@ -1,0 +1,201 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+)
+
+// ActionKind is one kind of step, as actions lists it.
+//
+// Params and Conn are structs. rules checks the YAML against their fields and
+// hands the action JSON that decodes into them. A field is named by its `json`
+// tag; further tags:
+//
+//	doc:"…"         one line for the reference and the schema
+//	gavel:"main"    the parameter a scalar step stands for (slack: text)
+//	gavel:"required"
+//	gavel:"inherit" the connection of this kind may hold a default for it
+//	gavel:"escape"  text inserted by ${…} goes through Escape
+//	enum:"a,b"      the allowed words
+//
+// Field types: string (any scalar is printed as people write it), bool, int,
+// int64, time.Duration, []string, []int, map[string]string, any (kept as it
+// is), Decimal (an exact number; a float is refused at load) and, in Conn,
+// Secret (a reference: env:, file:, credential:).
+type ActionKind struct {
+	Name, Doc string
+	Params    reflect.Type
+	Conn      reflect.Type // nil: takes no connection
+	// ConnRequired: a step of this kind cannot do without a connection.
+	ConnRequired bool
+	// Marks: "sending" is stored before every attempt, so that after a crash
+	// Call.Uncertain is right. For targets that cannot recognise a repeat.
+	Marks bool
+	// Escape makes inserted text harmless for the target; nil: as it is.
+	Escape func(param, text string) string
+	// Check finds at load what only the action knows to be wrong.
+	Check func(CheckInput) []Complaint
+	// Lane names the queue of an attempt on its connection: one attempt at a
+	// time per lane. "" is no lane.
+	Lane func(with json.RawMessage, conn any) string
+	// Do performs one attempt. It is safe for concurrent use, obeys ctx, and
+	// classifies its failure: Permanent, RetryAfter, else transient.
+	Do func(context.Context, Call) (Result, error)
+}
+
+// CheckInput is a step as far as it is known at load.
+type CheckInput struct {
+	With    map[string]any    // static values; a parameter with ${…} is absent
+	Dynamic map[string]bool   // the parameters with ${…}
+	Text    map[string]string // text parameters with ${…}, as written
+	Conn    any               // nil, or a pointer to Conn's type, secrets resolved
+	When    []string          // the event types of the rule
+}
+
+// Complaint is one thing Check finds wrong with a parameter.
+type Complaint struct {
+	Param   string // "blocks[2].text"; "" for the step
+	What    string // lower case, no full stop
+	Hint    string
+	Warning bool
+}
+
+// Decimal is an exact decimal number as text, such as "0.004".
+type Decimal string
+
+// NewAction makes the Do of an ActionKind out of a typed function: parameters
+// are decoded into P, the connection (nil, or made by NewConn) is a *C.
+func NewAction[P, C any](kind ActionKind, do func(ctx context.Context, c Call, conn *C, p P) (Result, error)) ActionKind {
+	kind.Params = reflect.TypeFor[P]()
+	if ct := reflect.TypeFor[C](); ct.NumField() > 0 {
+		kind.Conn = ct
+	}
+	kind.Do = func(ctx context.Context, c Call) (Result, error) {
+		var p P
+		if err := json.Unmarshal(c.With, &p); err != nil {
+			return Result{}, Permanent(fmt.Errorf("%s: parameters do not fit: %w", kind.Name, err))
+		}
+		conn, _ := c.Conn.(*C)
+		return do(ctx, c, conn, p)
+	}
+	return kind
+}
+
+// Call is one attempt of a step.
+type Call struct {
+	Key       string // idempotency key: the same on every attempt of this step of this run
+	Attempt   int    // from 1
+	Uncertain bool   // an earlier attempt may have gone through: it was begun and never recorded
+	Run       string
+	Rule      string
+	Revision  string
+	Step      string
+	Event     *Event
+	Session   string          // the session's internal key; "" where there is none
+	With      json.RawMessage // rendered parameters
+	Via       string          // the connection's name
+	Conn      any
+	State     StateReader
+	Now       time.Time
+	Billable  bool // false for events of test deliveries and of unsigned sources: billing records nothing
+}
+
+// StateReader reads what earlier steps of the same action kind kept;
+// ErrNotFound for a key never written.
+type StateReader interface {
+	ActionState(ctx context.Context, kind, key string) (json.RawMessage, error)
+}
+
+// Result is what a successful attempt leaves, all committed with the step.
+type Result struct {
+	Status  int               // steps.ID.status
+	Body    json.RawMessage   // steps.ID.body: JSON
+	Headers map[string]string // steps.ID.headers
+	Note    string            // one line for people: "posted to #ops"
+	State   map[string]json.RawMessage
+	Entries []Entry
+
+	// Kind is the action kind that State belongs to. The engine sets it.
+	Kind string
+}
+
+// ErrConflict is what a step fails with when a ledger entry with its key
+// exists and says something else.
+var ErrConflict = errors.New("an entry with this key exists and differs")
+
+type permanentError struct{ error }
+
+func (e permanentError) Unwrap() error { return e.error }
+
+// Permanent marks a failure that no repetition will mend.
+func Permanent(err error) error { return permanentError{err} }
+
+// IsPermanent reports whether err is marked Permanent.
+func IsPermanent(err error) bool { return errors.As(err, new(permanentError)) }
+
+type retryAfterError struct {
+	error
+	after time.Duration
+}
+
+func (e retryAfterError) Unwrap() error { return e.error }
+
+// RetryAfter marks a failure whose target said when to come back; the whole
+// lane pauses. The engine clamps d to 1 s – 1 h.
+func RetryAfter(err error, d time.Duration) error { return retryAfterError{err, d} }
+
+// RetryDelay returns what RetryAfter was given.
+func RetryDelay(err error) (time.Duration, bool) {
+	var r retryAfterError
+	if !errors.As(err, &r) {
+		return 0, false
+	}
+	return r.after, true
+}
+
+// Entry is one ledger record. Decimals are text, amounts integer minor units:
+// there is no float anywhere on the way.
+type Entry struct {
+	ID       string    `json:"id"`
+	Tenant   string    `json:"tenant"`
+	Source   string    `json:"source"`
+	Key      string    `json:"key"` // the session's internal key, or the one the step gives
+	Meter    string    `json:"meter"`
+	Customer string    `json:"customer"`
+	Quantity string    `json:"quantity"`           // decimal
+	Price    string    `json:"price,omitempty"`    // decimal, per unit
+	Currency string    `json:"currency,omitempty"` // ISO 4217
+	Amount   *int64    `json:"amount,omitempty"`   // minor units; nil without a price
+	Exponent int       `json:"exponent"`           // of the currency: 2 for EUR, 0 for JPY, 3 for KWD
+	Session  string    `json:"session"`
+	Room     string    `json:"room"`
+	Rule     string    `json:"rule"`
+	Revision string    `json:"revision"`
+	Run      string    `json:"run"`
+	Event    string    `json:"event"`
+	Started  time.Time `json:"started,omitzero"`
+	Ended    time.Time `json:"ended,omitzero"`
+	At       time.Time `json:"at"`
+}
+
+// SameInputs reports whether e and o bill the same thing: a repeat, not a conflict.
+func (e Entry) SameInputs(o Entry) bool {
+	amount := func(a *int64) int64 {
+		if a == nil {
+			return -1
+		}
+		return *a
+	}
+	return e.Customer == o.Customer && e.Quantity == o.Quantity && e.Price == o.Price &&
+		e.Currency == o.Currency && amount(e.Amount) == amount(o.Amount)
+}
+
+// ErrFenced is what Record returns when the run is no longer the caller's.
+var ErrFenced = errors.New("the run was taken over")
+
+// ErrNotFound is what look-ups by id return.
+var ErrNotFound = errors.New("not found")

@@ -1,0 +1,383 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+)
+
+// actionStop ends a run; it is the engine's own and needs no ActionKind.
+const actionStop = "stop"
+
+// Limits of the retry policy.
+const (
+	defaultAttempts = 8
+	defaultFirst    = 30 * time.Second
+	defaultMax      = 12 * time.Hour
+	growth          = 4
+	defaultTimeout  = 30 * time.Second
+	minRetryAfter   = time.Second
+	maxRetryAfter   = time.Hour
+)
+
+// advance takes one run as far as it goes: to its end, or to a pause.
+type advance struct {
+	*Engine
+	work context.Context // ends when the grace period is over
+	stop context.Context // ends when no further step is to begin
+	run  *Run
+	in   MatchInput
+	plan Planner
+}
+
+func (a *advance) do() {
+	r := a.run
+	if a.plan == nil {
+		p, err := a.planner(a.work, r.Revision)
+		if errors.Is(err, ErrUnavailable) {
+			return // the store gives it out again
+		}
+		if err != nil {
+			r.fail(a.o.Now(), "", err.Error(), 0)
+			a.record(Result{}, nil)
+			return
+		}
+		a.plan = p
+	}
+	if r.Call == nil {
+		a.next()
+		if r.Finished() {
+			a.record(Result{}, nil)
+			return
+		}
+	} else if r.Call.Skip || r.Call.Action == actionStop {
+		a.next() // rendered with the event, and nothing to do for it
+		if r.Finished() {
+			a.record(Result{}, nil)
+			return
+		}
+	}
+	for a.stop.Err() == nil {
+		if !a.attempt() || r.Finished() {
+			return
+		}
+	}
+}
+
+// next moves on to the next step with something to do, passing those that are
+// skipped, or ends the run. It records nothing.
+func (a *advance) next() {
+	r := a.run
+	for !r.Finished() {
+		now := a.o.Now()
+		if r.Call == nil {
+			call, ok, err := a.render()
+			if err != nil {
+				a.failed(call, err, 0, now, 0)
+				continue
+			}
+			if !ok {
+				a.finish(now)
+				return
+			}
+			r.Call = &call
+		}
+		switch {
+		case r.Call.Skip:
+			r.Steps = append(r.Steps, r.stepRecord(StepSkipped, now, 0))
+			a.step()
+		case r.Call.Action == actionStop:
+			var with struct{ Reason string }
+			_ = json.Unmarshal(r.Call.With, &with) // no reason is none
+			rec := r.stepRecord(StepDone, now, 0)
+			rec.Note = with.Reason
+			r.Steps = append(r.Steps, rec)
+			if r.Failure == nil {
+				r.Reason = "stopped: " + with.Reason
+			}
+			a.finish(now)
+		default:
+			r.State, r.Due, r.Updated = RunReady, now, now
+			return
+		}
+	}
+}
+
+func (a *advance) render() (call StepCall, ok bool, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.o.Log.Error("step cannot be rendered", "rule", a.run.Rule, "run", a.run.ID, "panic", p, "stack", string(debug.Stack()))
+			err = errors.New("internal error while rendering the step")
+		}
+	}()
+	return a.plan.Step(a.run, a.in)
+}
+
+// step moves the position behind the current step.
+func (a *advance) step() {
+	a.run.At++
+	a.run.Call, a.run.Tries, a.run.Begun = nil, nil, false
+}
+
+// finish ends the run at the end of its branch.
+func (a *advance) finish(now time.Time) {
+	r := a.run
+	r.Call, r.Tries, r.Begun = nil, nil, false
+	r.State, r.Updated, r.Due = RunDone, now, time.Time{}
+	if inFailure(r.Branch) {
+		r.State = RunFailed
+	}
+}
+
+func inFailure(branch string) bool { return strings.HasSuffix(branch, BranchOnFailure) }
+
+// stepRecord is the current step as it goes into the history.
+func (r *Run) stepRecord(state string, started time.Time, took time.Duration) StepRecord {
+	c := r.Call
+	return StepRecord{
+		Branch: r.Branch, At: r.At, ID: c.ID, Action: c.Action, Via: c.Via, State: state,
+		With: c.With, Tries: r.Tries, Started: started, Took: took,
+	}
+}
+
+// attempt tries the current step once and records what came of it. It
+// reports whether the run can go on at once.
+func (a *advance) attempt() bool {
+	r, now := a.run, a.o.Now()
+	kind, known := a.kinds[r.Call.Action]
+	if !known {
+		return a.fail(Permanent(fmt.Errorf("there is no action %q in this version", r.Call.Action)), now, 0)
+	}
+	conn, err := a.connection(kind)
+	if err != nil {
+		return a.fail(err, now, 0)
+	}
+	lane := ""
+	if kind.Lane != nil {
+		if lane = kind.Lane(r.Call.With, conn); lane != "" {
+			lane = kind.Name + "\x00" + r.Call.Via + "\x00" + lane
+		}
+	}
+	wait, leave := a.lanes.enter(a.work, lane, now)
+	if leave == nil {
+		return a.postpone(now.Add(wait))
+	}
+	defer leave()
+
+	uncertain := r.Begun
+	if kind.Marks {
+		r.Begun, r.State = true, RunRunning
+		if !a.record(Result{}, nil) {
+			return false
+		}
+	}
+	call := Call{
+		Key: r.key(), Attempt: len(r.Tries) + 1, Uncertain: uncertain,
+		Run: r.ID, Rule: r.Rule, Revision: r.Revision, Step: r.Call.ID, Event: a.in.Event, Session: r.Session,
+		With: r.Call.With, Via: r.Call.Via, Conn: conn, State: a.o.Store, Now: now, Billable: !a.in.Event.Test,
+	}
+	res, err := a.call(kind, call)
+	took := a.o.Now().Sub(now)
+	if err != nil {
+		if d, ok := RetryDelay(err); ok {
+			a.lanes.pause(lane, now.Add(min(max(d, minRetryAfter), maxRetryAfter)))
+		}
+		return a.fail(err, now, took)
+	}
+	return a.succeed(kind, res, now, took)
+}
+
+func (a *advance) connection(kind ActionKind) (any, error) {
+	if a.run.Call.Via == "" {
+		return nil, nil
+	}
+	conn, err := a.current.Load().conns(kind.Name, a.run.Call.Via)
+	if err != nil {
+		return nil, Permanent(err)
+	}
+	return conn, nil
+}
+
+// call performs one attempt within its time.
+func (a *advance) call(kind ActionKind, c Call) (res Result, err error) {
+	timeout := a.run.Call.Timeout
+	if timeout <= 0 {
+		timeout = defaultTimeout
+	}
+	ctx, cancel := context.WithTimeout(a.work, timeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			a.o.Log.Error("action broke down", "action", kind.Name, "rule", c.Rule, "run", c.Run, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("internal error in the action %s", kind.Name)
+		}
+	}()
+	return kind.Do(ctx, c)
+}
+
+// succeed records the step together with the next one, rendered.
+func (a *advance) succeed(kind ActionKind, res Result, started time.Time, took time.Duration) bool {
+	r, before := a.run, *a.run
+	rec := r.stepRecord(StepDone, started, took)
+	rec.Status, rec.Body, rec.Headers, rec.Note = res.Status, res.Body, res.Headers, res.Note
+	r.Steps = append(slices.Clip(r.Steps), rec)
+	a.step()
+	a.next()
+	res.Kind = kind.Name
+	var conflict error
+	if a.record(res, &conflict) {
+		return true
+	}
+	if conflict == nil {
+		return false
+	}
+	*r = before
+	return a.fail(Permanent(conflict), started, took)
+}
+
+// fail records a failed attempt: it is tried again later, or the step has
+// failed for good.
+func (a *advance) fail(err error, at time.Time, took time.Duration) bool {
+	r, now := a.run, a.o.Now()
+	if a.work.Err() != nil { // we broke it off ourselves: it counts for nothing
+		r.State, r.Due, r.Updated = RunReady, now, now
+		a.record(Result{}, nil)
+		return false
+	}
+	r.Tries = append(slices.Clip(r.Tries), Try{At: at, Took: took, Error: err.Error()})
+	if due, again := a.again(err, now); again {
+		r.State, r.Due, r.Updated, r.Begun = RunRetrying, due, now, false
+		a.o.Log.Warn("step failed, will be tried again", "rule", r.Rule, "run", r.ID, "action", r.Call.Action,
+			"attempt", len(r.Tries), "error", err.Error(), "in", due.Sub(now).Round(time.Second).String())
+		a.record(Result{}, nil)
+		return false
+	}
+	a.failed(*r.Call, err, len(r.Tries), at, took)
+	a.next()
+	return a.record(Result{}, nil)
+}
+
+// again says when the step is tried again, if it is.
+func (a *advance) again(err error, now time.Time) (time.Time, bool) {
+	r := a.run
+	p := r.Call.Retry
+	if p.Attempts <= 0 {
+		p.Attempts = defaultAttempts
+	}
+	if IsPermanent(err) || len(r.Tries) >= p.Attempts {
+		return time.Time{}, false
+	}
+	pause := p.pause(len(r.Tries), a.o.Rand())
+	if d, ok := RetryDelay(err); ok {
+		pause = min(max(d, minRetryAfter), maxRetryAfter)
+	}
+	due := now.Add(pause)
+	if p.For > 0 && due.After(r.Tries[0].At.Add(p.For)) {
+		return time.Time{}, false
+	}
+	return due, true
+}
+
+// pause is the time after the failure of attempt n (from 1), ±20 %.
+func (p Retry) pause(n int, rand float64) time.Duration {
+	first, most := p.First, p.Max
+	if first <= 0 {
+		first = defaultFirst
+	}
+	if most <= 0 {
+		most = max(defaultMax, first)
+	}
+	d := float64(first) * math.Pow(growth, float64(n-1))
+	d = min(d, float64(most))
+	return time.Duration(d * (0.8 + 0.4*rand))
+}
+
+// failed notes that a step failed for good and goes where the rule says.
+func (a *advance) failed(call StepCall, err error, attempts int, at time.Time, took time.Duration) {
+	r := a.run
+	r.Call = &call
+	rec := r.stepRecord(StepFailed, at, took)
+	rec.Error = err.Error()
+	r.Steps = append(slices.Clip(r.Steps), rec)
+	reason := err.Error()
+	if attempts > 0 { // else it could not be rendered, and the error names the place
+		reason = fmt.Sprintf("step %s: %s", call.ID, err)
+	}
+	a.o.Log.Error("step failed", "rule", r.Rule, "run", r.ID, "action", call.Action, "attempt", attempts, "error", err.Error())
+	now := a.o.Now()
+	if inFailure(r.Branch) { // the failure of a failure branch is only recorded
+		if call.OnFailure == "continue" {
+			a.step()
+			return
+		}
+		a.finish(now)
+		return
+	}
+	if call.OnFailure == "continue" {
+		a.step()
+		return
+	}
+	r.Failure = &Failure{Step: call.ID, Error: err.Error(), Attempts: attempts}
+	r.Reason = reason
+	branch := call.OnFailure
+	if branch == "" && a.plan.RuleFailure(r.Rule) {
+		branch = BranchOnFailure
+	}
+	if branch == "" {
+		r.fail(now, call.ID, reason, attempts)
+		return
+	}
+	r.Branch, r.At = branch, 0
+	r.Call, r.Tries, r.Begun = nil, nil, false
+}
+
+// postpone puts the run aside without using up an attempt.
+func (a *advance) postpone(until time.Time) bool {
+	if a.stop.Err() != nil {
+		return false
+	}
+	r := a.run
+	r.State, r.Due, r.Updated = RunRetrying, until, a.o.Now()
+	a.record(Result{}, nil)
+	return false
+}
+
+// record stores the run and reports whether the worker still has it. While
+// the store is unavailable it tries again: what was done must be kept.
+func (a *advance) record(res Result, conflict *error) bool {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		got, err := a.o.Store.Record(a.work, a.run, res)
+		switch {
+		case err == nil && got.Conflict == nil:
+			return true
+		case err == nil:
+			if conflict != nil {
+				*conflict = fmt.Errorf("%w: entry %s has %s %s for %s", ErrConflict,
+					got.Conflict.ID, got.Conflict.Quantity, got.Conflict.Meter, got.Conflict.Customer)
+			}
+			return false
+		case !errors.Is(err, ErrUnavailable):
+			a.o.Log.Error("run cannot be recorded", "rule", a.run.Rule, "run", a.run.ID, "error", err.Error())
+			return false
+		}
+		a.o.Log.Warn("run cannot be recorded, trying again", "run", a.run.ID, "error", err.Error())
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-a.work.Done():
+			t.Stop()
+			return false
+		}
+	}
+}
+
+// key is the idempotency key of the current step: the same on every attempt.
+func (r *Run) key() string {
+	return fmt.Sprintf("%s.%s.%d", r.ID, strings.ReplaceAll(r.Branch, "/", "."), r.At)
+}

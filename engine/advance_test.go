@@ -1,0 +1,433 @@
+package engine_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gavelhq/gavel/engine"
+	"github.com/gavelhq/gavel/engine/store"
+)
+
+// script is a planner of one rule, written out: branch → steps. A step is
+// "name", or "name:on_failure", or "!text" (cannot be rendered), or "-name"
+// (skipped), or "stop".
+type script map[string][]string
+
+func (script) Revision() string                 { return "r1" }
+func (script) Text() []byte                     { return []byte("script") }
+func (script) Fill(*engine.Event) error         { return nil }
+func (script) Needs(*engine.Event) engine.Needs { return engine.Needs{} }
+func (s script) RuleFailure(string) bool        { return s[engine.BranchOnFailure] != nil }
+
+func (s script) Match(in engine.MatchInput) []engine.Match {
+	m := engine.Match{Rule: "rule", Branch: engine.BranchThen, Turn: "rule " + in.SessionKey}
+	call, ok, err := s.step(engine.BranchThen, 0)
+	switch {
+	case err != nil:
+		m.Failed = err.Error()
+	case ok:
+		m.First = &call
+	}
+	return []engine.Match{m}
+}
+
+func (s script) Step(r *engine.Run, in engine.MatchInput) (engine.StepCall, bool, error) {
+	return s.step(r.Branch, r.At)
+}
+
+func (s script) step(branch string, at int) (engine.StepCall, bool, error) {
+	if at >= len(s[branch]) {
+		return engine.StepCall{}, false, nil
+	}
+	name, onFailure, _ := strings.Cut(s[branch][at], ":")
+	call := engine.StepCall{ID: strings.TrimLeft(name, "-!"), Action: "act", OnFailure: onFailure, With: json.RawMessage(fmt.Sprintf("%q", name))}
+	switch name[0] {
+	case '!':
+		return call, true, errors.New(call.ID)
+	case '-':
+		call.Skip = true
+	}
+	if name == "stop" {
+		call.Action, call.With = "stop", json.RawMessage(`{"reason":"enough"}`)
+	}
+	return call, true, nil
+}
+
+// world is an engine on a real store, with an action whose outcome a test
+// decides: the errors of a step's attempts, in order, then success.
+type world struct {
+	t     *testing.T
+	dir   string
+	store *store.SQLite
+	eng   *engine.Engine
+	plan  engine.Planner
+	kinds []engine.ActionKind
+
+	mu     sync.Mutex
+	errs   map[string][]error
+	calls  []engine.Call
+	wait   chan struct{} // if set, attempts wait for it
+	began  chan string
+	serial atomic.Int64
+}
+
+func newWorld(t *testing.T, plan engine.Planner) *world {
+	w := &world{t: t, dir: filepath.Join(t.TempDir(), "data"), plan: plan, errs: map[string][]error{}, began: make(chan string, 100)}
+	w.kinds = []engine.ActionKind{{Name: "act", Do: w.do}}
+	w.open()
+	return w
+}
+
+func (w *world) open() {
+	w.t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	id := func() string { return fmt.Sprintf("%026d", w.serial.Add(1)) }
+	st, err := store.Open(w.t.Context(), w.dir, store.Options{NewID: id, Now: time.Now, Log: log})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.store = st
+	w.eng, err = engine.New(engine.Options{
+		Store: st, Actions: w.kinds, Now: time.Now, Rand: func() float64 { return 0.5 }, Log: log,
+		Load: func([]byte) (engine.Planner, error) { return w.plan, nil },
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.eng.Use(w.t.Context(), w.plan, func(kind, name string) (any, error) { return nil, fmt.Errorf("no %s %s", kind, name) }); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) do(ctx context.Context, c engine.Call) (engine.Result, error) {
+	w.mu.Lock()
+	w.calls = append(w.calls, c)
+	var err error
+	if e := w.errs[c.Step]; len(e) > 0 {
+		err, w.errs[c.Step] = e[0], e[1:]
+	}
+	wait := w.wait
+	w.mu.Unlock()
+	w.began <- c.Step
+	if wait != nil {
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return engine.Result{}, ctx.Err()
+		}
+	}
+	if err != nil {
+		return engine.Result{}, err
+	}
+	return engine.Result{Status: 200, Note: c.Step}, nil
+}
+
+// start runs the engine; the returned function stops it and closes the store.
+func (w *world) start() (stop func()) {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.eng.Run(ctx, 10*time.Second) }()
+	return func() {
+		w.t.Helper()
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Error(err)
+		}
+		if err := w.store.Close(); err != nil {
+			w.t.Error(err)
+		}
+	}
+}
+
+// accept sends one event of a session and returns the run it made.
+func (w *world) accept(session string, change ...func(*engine.Event)) string {
+	w.t.Helper()
+	n := w.serial.Add(1)
+	now := time.Now()
+	ev := engine.Event{ID: fmt.Sprintf("evt_%026d", n), Type: engine.ChatMessage, Source: "pnm", Tenant: "default", Time: now, Received: now, Session: engine.Session{ID: session}}
+	for _, c := range change {
+		c(&ev)
+	}
+	got, err := w.eng.Accept(w.t.Context(), engine.Received{Source: "pnm", At: now, Verdict: engine.VerdictAccepted},
+		engine.Delivery{Events: []engine.Event{ev}, Keys: []engine.DedupeKey{{ID: ev.ID}}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return got.Events[0].Outcome.Runs[0].Run
+}
+
+func (w *world) run(id string) engine.Run {
+	w.t.Helper()
+	r, err := w.store.Run(w.t.Context(), id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+// history is "a done, b failed".
+func history(r engine.Run) string {
+	var out []string
+	for _, s := range r.Steps {
+		out = append(out, s.ID+" "+s.State)
+	}
+	return strings.Join(out, ", ")
+}
+
+var errNow = errors.New("not now")
+
+func TestRuns(t *testing.T) {
+	permanent := engine.Permanent(errors.New("never"))
+	tests := []struct {
+		name    string
+		plan    script
+		errs    map[string][]error
+		state   string
+		history string
+		reason  string
+	}{
+		{"all steps", script{"then": {"a", "b"}}, nil, "done", "a done, b done", ""},
+		{"skipped", script{"then": {"-a", "b", "-c"}}, nil, "done", "a skipped, b done, c skipped", ""},
+		{"nothing to do", script{"then": {"-a"}}, nil, "done", "a skipped", ""},
+		{"stop", script{"then": {"a", "stop", "b"}}, nil, "done", "a done, stop done", "stopped: enough"},
+		{"stop at once", script{"then": {"stop", "b"}}, nil, "done", "stop done", "stopped: enough"},
+		{"tried again", script{"then": {"a", "b"}}, map[string][]error{"a": {errNow, errNow}}, "done", "a done, b done", ""},
+		{"permanent", script{"then": {"a", "b"}}, map[string][]error{"a": {permanent}}, "failed", "a failed", "step a: never"},
+		{"out of attempts", script{"then": {"a"}}, map[string][]error{"a": slices.Repeat([]error{errNow}, 8)}, "failed", "a failed", "step a: not now"},
+		{"continue", script{"then": {"a:continue", "b"}}, map[string][]error{"a": {permanent}}, "done", "a failed, b done", ""},
+		{"the step's on_failure", script{"then": {"a:then/0/on_failure", "b"}, "then/0/on_failure": {"x"}, "on_failure": {"y"}}, map[string][]error{"a": {permanent}}, "failed", "a failed, x done", "step a: never"},
+		{"the rule's on_failure", script{"then": {"a", "b"}, "on_failure": {"y"}}, map[string][]error{"b": {permanent}}, "failed", "a done, b failed, y done", "step b: never"},
+		{"a failing on_failure", script{"then": {"a"}, "on_failure": {"y", "z"}}, map[string][]error{"a": {permanent}, "y": {permanent}}, "failed", "a failed, y failed", "step a: never"},
+		{"cannot be rendered", script{"then": {"a", "!nil here"}}, nil, "failed", "a done, nil here failed", "nil here"},
+		{"the first cannot be rendered", script{"then": {"!nil here"}, "on_failure": {"y"}}, nil, "failed", "nil here failed, y done", "nil here"},
+		{"the first cannot be rendered, go on", script{"then": {"!nil here:continue", "b"}, "on_failure": {"y"}}, nil, "done", "nil here failed, b done", ""},
+		{"the first cannot be rendered, its own on_failure", script{"then": {"!nil here:then/0/on_failure"}, "then/0/on_failure": {"x"}, "on_failure": {"y"}}, nil, "failed", "nil here failed, x done", "nil here"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, tt.plan)
+				for k, v := range tt.errs {
+					w.errs[k] = slices.Clone(v)
+				}
+				stop := w.start()
+				id := w.accept("S1")
+				pass(48 * time.Hour)
+				synctest.Wait()
+				r := w.run(id)
+				if r.State != tt.state || history(r) != tt.history || !strings.Contains(r.Reason, tt.reason) || (tt.reason == "") != (r.Reason == "") {
+					t.Errorf("%s (%s): %q", r.State, history(r), r.Reason)
+				}
+				stop()
+			})
+		})
+	}
+}
+
+// No attempt is made later than retry.for after the first.
+func TestRetryFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, patient{script{"then": {"a"}}})
+		w.errs["a"] = slices.Repeat([]error{errNow}, 8)
+		stop := w.start()
+		id := w.accept("S1")
+		pass(48 * time.Hour)
+		synctest.Wait()
+		if r := w.run(id); r.State != engine.RunFailed || len(w.calls) != 3 { // at 0 s, 1 s, 5 s; not at 21 s
+			t.Errorf("%s after %d attempts", r.State, len(w.calls))
+		}
+		stop()
+	})
+}
+
+// patient is a script whose steps are tried for 10 s.
+type patient struct{ script }
+
+func (p patient) Match(in engine.MatchInput) []engine.Match {
+	m := p.script.Match(in)
+	m[0].First.Retry = engine.Retry{First: time.Second, For: 10 * time.Second}
+	return m
+}
+
+func TestRetrySchedule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, script{"then": {"a"}})
+		w.errs["a"] = []error{errNow, errNow, engine.RetryAfter(errNow, 100*time.Hour), engine.RetryAfter(errNow, -time.Second), errNow, errNow, errNow}
+		stop := w.start()
+		w.accept("S1")
+		pass(72 * time.Hour)
+		synctest.Wait()
+		want := []time.Duration{30 * time.Second, 2 * time.Minute, time.Hour, time.Second, 128 * time.Minute, 512 * time.Minute, 12 * time.Hour}
+		for i, c := range w.calls {
+			if c.Attempt != i+1 || c.Key != w.calls[0].Key {
+				t.Errorf("call %d: attempt %d, key %s", i, c.Attempt, c.Key)
+			}
+			if i == 0 {
+				continue
+			}
+			if d := c.Now.Sub(w.calls[i-1].Now); d.Round(time.Second) != want[i-1] {
+				t.Errorf("pause %d is %s, want %s", i, d, want[i-1])
+			}
+		}
+		if len(w.calls) != 8 {
+			t.Errorf("%d attempts", len(w.calls))
+		}
+		stop()
+	})
+}
+
+// A server that is stopped in the middle of an attempt lets it finish; one
+// that does not finish in time is broken off and tried again after the start.
+func TestStopAndRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, script{"then": {"a", "b"}})
+		w.wait = make(chan struct{})
+		stop := w.start()
+		id := w.accept("S1")
+		<-w.began
+		stop() // takes the whole grace: nobody lets a finish
+
+		w.open()
+		if r := w.run(id); r.State != engine.RunReady || len(r.Tries) != 0 {
+			t.Errorf("after the stop: %s, %d tries", r.State, len(r.Tries))
+		}
+		close(w.wait)
+		stop = w.start()
+		<-w.began
+		<-w.began
+		synctest.Wait()
+		if r := w.run(id); r.State != engine.RunDone || history(r) != "a done, b done" {
+			t.Errorf("after the start: %s (%s)", r.State, history(r))
+		}
+		if a, b := w.calls[0].Key, w.calls[1].Key; a != b {
+			t.Errorf("the repeated attempt has another key: %s, %s", a, b)
+		}
+		stop()
+	})
+}
+
+// A failed run goes on at the step that failed; what succeeded is not repeated.
+func TestRetryByHand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, script{"then": {"a", "b"}, "on_failure": {"y"}})
+		w.errs["b"] = []error{engine.Permanent(errNow)}
+		stop := w.start()
+		id := w.accept("S1")
+		synctest.Wait()
+		if r := w.run(id); r.State != engine.RunFailed {
+			t.Fatalf("state %s", r.State)
+		}
+		if _, err := w.eng.Retry(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		r := w.run(id)
+		if r.State != engine.RunDone || history(r) != "a done, b failed, y done, b done" {
+			t.Errorf("%s (%s)", r.State, history(r))
+		}
+		stop()
+	})
+}
+
+// Attempts in one lane go one at a time, and all stay out while it pauses.
+func TestLane(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, script{"then": {"a"}})
+		var inside, most atomic.Int32
+		w.kinds[0].Lane = func(json.RawMessage, any) string { return "channel" }
+		do := w.kinds[0].Do
+		w.kinds[0].Do = func(ctx context.Context, c engine.Call) (engine.Result, error) {
+			most.Store(max(most.Load(), inside.Add(1)))
+			defer inside.Add(-1)
+			pass(10 * time.Millisecond)
+			return do(ctx, c)
+		}
+		if err := w.store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		w.open()
+		w.errs["a"] = []error{engine.RetryAfter(errNow, 5*time.Second)}
+		stop := w.start()
+		begin := time.Now()
+		for i := range 20 {
+			w.accept(fmt.Sprint("S", i))
+		}
+		pass(time.Minute)
+		synctest.Wait()
+		if most.Load() != 1 || len(w.calls) != 21 {
+			t.Errorf("%d at once, %d attempts", most.Load(), len(w.calls))
+		}
+		for i, c := range w.calls[1:] {
+			if c.Now.Sub(begin) < 5*time.Second {
+				t.Errorf("call %d came %s after the start, while the lane paused", i+1, c.Now.Sub(begin))
+			}
+		}
+		stop()
+	})
+}
+
+// A panic in an action is a failed attempt like any other.
+func TestPanicInAction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, script{"then": {"a"}})
+		n := 0
+		w.kinds[0].Do = func(context.Context, engine.Call) (engine.Result, error) {
+			if n++; n == 1 {
+				panic("oh")
+			}
+			return engine.Result{}, nil
+		}
+		if err := w.store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		w.open()
+		stop := w.start()
+		id := w.accept("S1")
+		pass(time.Hour)
+		synctest.Wait()
+		r := w.run(id)
+		if r.State != engine.RunDone || len(r.Steps[0].Tries) != 1 || strings.Contains(r.Steps[0].Tries[0].Error, "oh") {
+			t.Errorf("%s %+v", r.State, r.Steps)
+		}
+		stop()
+	})
+}
+
+// The last step's conflict in the ledger fails the step, and nothing of it is kept.
+func TestLedgerConflict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, script{"then": {"a", "b"}})
+		quantity := 0
+		w.kinds[0].Do = func(_ context.Context, c engine.Call) (engine.Result, error) {
+			quantity++
+			e := engine.Entry{Tenant: "default", Source: "pnm", Key: "k", Meter: "minutes", Customer: "acme", Quantity: fmt.Sprint(quantity)}
+			return engine.Result{Entries: []engine.Entry{e}}, nil
+		}
+		if err := w.store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		w.open()
+		stop := w.start()
+		id := w.accept("S1")
+		synctest.Wait()
+		r := w.run(id)
+		if r.State != engine.RunFailed || history(r) != "a done, b failed" || !strings.Contains(r.Reason, "differs") {
+			t.Errorf("%s (%s): %s", r.State, history(r), r.Reason)
+		}
+		stop()
+	})
+}
+
+// pass lets d pass on the bubble's clock.
+func pass(d time.Duration) { <-time.After(d) }

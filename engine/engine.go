@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options are what an Engine is made of. All fields are required but Workers
+// (64).
+type Options struct {
+	Store   Store
+	Actions []ActionKind
+	// Load compiles the stored text of an earlier revision, for runs that
+	// were planned on it.
+	Load    func(text []byte) (Planner, error)
+	Now     func() time.Time
+	Rand    func() float64 // in [0,1): jitter; safe for concurrent use
+	Log     *slog.Logger
+	Workers int // runs under way at once
+}
+
+// Connections resolves a connection by kind and name at each attempt. A name
+// that is gone is a permanent failure of the step.
+type Connections func(kind, name string) (any, error)
+
+// Engine accepts events and advances runs. It is safe for concurrent use.
+type Engine struct {
+	o       Options
+	kinds   map[string]ActionKind
+	current atomic.Pointer[revision]
+	lanes   lanes
+
+	mu    sync.Mutex
+	older map[string]Planner // revisions that unfinished runs were planned on
+}
+
+// revision is the rules in force and the connections they name.
+type revision struct {
+	plan  Planner
+	conns Connections
+}
+
+// New makes an engine. Call Use before Accept and Run. Two actions of one
+// name are an error.
+func New(o Options) (*Engine, error) {
+	if o.Workers <= 0 {
+		o.Workers = 64
+	}
+	e := &Engine{o: o, kinds: map[string]ActionKind{}, older: map[string]Planner{}}
+	for _, k := range o.Actions {
+		if _, twice := e.kinds[k.Name]; twice || k.Name == actionStop {
+			return nil, fmt.Errorf("two actions are called %q", k.Name)
+		}
+		e.kinds[k.Name] = k
+	}
+	return e, nil
+}
+
+// Use makes p the current revision: its text is stored first, then it is
+// swapped in. Events accepted from now on are evaluated against it.
+func (e *Engine) Use(ctx context.Context, p Planner, conns Connections) error {
+	if err := e.o.Store.SaveRevision(ctx, p.Revision(), p.Text()); err != nil {
+		return fmt.Errorf("store rules revision %s: %w", p.Revision(), err)
+	}
+	e.current.Store(&revision{p, conns})
+	return nil
+}
+
+// Planner is the current revision.
+func (e *Engine) Planner() Planner { return e.current.Load().plan }
+
+// planner is the revision called id: the current one, or an older one loaded
+// from the store.
+func (e *Engine) planner(ctx context.Context, id string) (Planner, error) {
+	if p := e.Planner(); p.Revision() == id {
+		return p, nil
+	}
+	e.mu.Lock()
+	p := e.older[id]
+	e.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	text, err := e.o.Store.Revision(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("rules revision %s: %w", id, err)
+	}
+	p, err = e.o.Load(text)
+	if err != nil {
+		return nil, Permanent(fmt.Errorf("rules revision %s cannot be loaded by this version: %w", id, err))
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.older) >= 32 { // few are ever in use at once
+		clear(e.older)
+	}
+	e.older[id] = p
+	return p, nil
+}
+
+// Accept stores a verified delivery and plans what its events make happen. It
+// returns after the commit is on disk. Its error wraps ErrUnavailable when
+// the sender should come again.
+func (e *Engine) Accept(ctx context.Context, r Received, d Delivery) (Accepted, error) {
+	return e.o.Store.Accept(ctx, Inbound{
+		Delivery: r, Events: d.Events, Keys: d.Keys, Plan: e.Planner(), Now: r.At,
+	})
+}
+
+// Refused keeps the trace of a refused delivery. It never blocks.
+func (e *Engine) Refused(r Received) { e.o.Store.Refused(r) }
+
+var errStopped = errors.New("the server is stopping")
+
+// Run advances runs until ctx ends, then lets the attempts under way finish
+// for at most grace, cancels those that do not, and returns.
+func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
+	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, func() {
+		t := time.AfterFunc(grace, func() { cancel(errStopped) })
+		context.AfterFunc(work, func() { t.Stop() })
+	})
+	defer stop()
+	return e.o.Store.Dispatch(ctx, e.o.Workers, func(_ context.Context, d Due) {
+		(&advance{Engine: e, work: work, stop: ctx, run: d.Run, in: d.Input, plan: d.Plan}).do()
+	})
+}
+
+// Retry makes a failed run go on at the step that failed, out of turn.
+func (e *Engine) Retry(ctx context.Context, runID string) (*Run, error) {
+	return e.o.Store.Wake(ctx, runID, e.o.Now())
+}
