@@ -1,0 +1,48 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gavelhq/gavel/engine"
+	"github.com/gavelhq/gavel/engine/store/storetest"
+)
+
+// BenchmarkAccept is the raw rate of durable accepts: 64 clients, 1 KB bodies,
+// one in ten with a run, runs left alone.
+func BenchmarkAccept(b *testing.B) {
+	s := opened(b, b.TempDir())
+	plan := storetest.NewRules("r1")
+	raw := []byte(`{"text":"` + strings.Repeat("x", 1000) + `"}`)
+	var n atomic.Int64
+	ctx := context.Background()
+	b.SetParallelism(64 / runtime.GOMAXPROCS(0))
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			i := n.Add(1)
+			now := time.Now().UTC()
+			typ := engine.TrackPublished
+			if i%10 == 0 {
+				typ = engine.ParticipantJoined
+			}
+			id := fmt.Sprint("d", i)
+			_, err := s.Accept(ctx, engine.Inbound{
+				Delivery: engine.Received{ID: "dlv_" + newID(), At: now, Source: "pnm"}, Plan: plan, Now: now,
+				Keys: []engine.DedupeKey{{ID: id, Time: now}},
+				Events: []engine.Event{{Type: typ, Name: typ, Source: "pnm", Platform: "plugnmeet", Time: now, Received: now, Raw: raw,
+					Room: engine.Room{ID: fmt.Sprint("room", i/40)}, Session: engine.Session{ID: fmt.Sprint("s", i/40)},
+					Participant: engine.Participant{ID: fmt.Sprint("p", i%20), ConnectionID: id, Name: "Ann"}}},
+			})
+			if err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "accepts/s")
+}

@@ -1,0 +1,229 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/gavelhq/gavel/engine"
+)
+
+// One job that cannot be written fails alone, whatever shares its transaction.
+func TestBadJobFailsAlone(t *testing.T) {
+	broken := errors.New("broken")
+	for _, tc := range []struct {
+		name string
+		do   func(*batch) error
+	}{
+		{"an error", func(*batch) error { return broken }},
+		{"a panic", func(*batch) error { panic("broken") }},
+		{"bad SQL", func(b *batch) error { _, err := b.w.exec("broken"); return err }},
+		{"a broken constraint", func(b *batch) error { _, err := b.w.exec("INSERT INTO entries (id) VALUES ('x')"); return err }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := opened(t, t.TempDir())
+			busy, hold := make(chan struct{}), make(chan struct{})
+			var wg sync.WaitGroup
+			wg.Go(func() { // keeps the committer busy until all the others wait
+				if err := probe(s, func(*batch) error { close(busy); <-hold; return nil }); err != nil {
+					t.Error(err)
+				}
+			})
+			<-busy
+			for i := range 10 {
+				wg.Go(func() {
+					if _, err := s.Accept(context.Background(), delivery(fmt.Sprint(i))); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Go(func() {
+				err := probe(s, tc.do)
+				if err == nil || !strings.Contains(err.Error(), "broken") && !strings.Contains(err.Error(), "NOT NULL") {
+					t.Errorf("the bad one got %v", err)
+				}
+				if errors.Is(err, engine.ErrUnavailable) {
+					t.Errorf("the bad one is to come again: %v", err)
+				}
+			})
+			for len(s.committer.queue) < 11 {
+				runtime.Gosched()
+			}
+			close(hold)
+			wg.Wait()
+			if got := figures(t, s.Reader); got.Events != 10 || got.Sessions != 10 || got.Runs[engine.RunReady] != 10 {
+				t.Errorf("stored %+v", got)
+			}
+			sources, err := s.SourceStates(context.Background())
+			if err != nil || len(sources) != 1 || sources[0].Sessions != 10 {
+				t.Errorf("sources %+v (%v)", sources, err)
+			}
+			if x := s.committer.sources["pnm"]; x.Sessions != 10 || x.Present != 10 {
+				t.Errorf("counted %+v", x)
+			}
+		})
+	}
+}
+
+// While the disk is full nothing is acknowledged, and when there is space
+// again everything goes on without a restart.
+func TestDiskFull(t *testing.T) {
+	ctx := context.Background()
+	s := opened(t, t.TempDir())
+	if _, err := s.Accept(ctx, delivery("before")); err != nil {
+		t.Fatal(err)
+	}
+	full := func() {
+		t.Helper()
+		if err := probe(s, func(b *batch) error { // of this connection, until it is opened anew
+			var pages int64
+			_, err := b.w.one("PRAGMA page_count", nil, &pages)
+			if err == nil {
+				_, err = b.w.exec(fmt.Sprintf("PRAGMA max_page_count = %d", pages))
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full()
+	in := delivery("big")
+	in.Events[0].Raw = []byte(`"` + strings.Repeat("x", 100_000) + `"`)
+	_, err := s.Accept(ctx, in)
+	if !errors.Is(err, engine.ErrUnavailable) {
+		t.Fatalf("a full disk is %v", err)
+	}
+	says(t, err, "gavel.db", "the disk is full", "free some space")
+	if got := figures(t, s.Reader); got.Events != 1 {
+		t.Errorf("stored %+v", got)
+	}
+	out, err := s.Accept(ctx, in)
+	if err != nil || out.Duplicate || len(out.Events[0].Outcome.Runs) != 1 {
+		t.Fatalf("the sender came again: %+v, %v", out, err)
+	}
+	if x := s.committer.sources["pnm"]; x.Sessions != 2 {
+		t.Errorf("counted %+v", x)
+	}
+	if got := figures(t, s.Reader); got.Events != 2 || got.Sessions != 2 || got.Runs[engine.RunReady] != 2 {
+		t.Errorf("stored %+v", got)
+	}
+}
+
+// A commit that fails although it reached the disk leaves runs nobody was
+// told of: they are found in the table.
+func TestUnknownCommit(t *testing.T) {
+	s := opened(t, t.TempDir())
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	got := make(chan string, 1)
+	idle, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = s.Dispatch(ctx, 1, func(_ context.Context, d engine.Due) {
+			if d.Run.Rule == "lost" {
+				d.Run.State = engine.RunDone
+				got <- d.Run.ID
+				return
+			}
+			if _, err := s.Record(ctx, done(d.Run), engine.Result{}); err != nil {
+				t.Error(err)
+			}
+			close(idle)
+		})
+	}()
+	if _, err := s.Accept(ctx, delivery("a")); err != nil {
+		t.Fatal(err)
+	}
+	<-idle
+	err := probe(s, func(b *batch) error {
+		_, err := b.w.exec(`INSERT INTO runs (id, rule, source, session, room, event, trigger, state, epoch, created, body)
+			SELECT 'run_x', 'lost', source, session, room, event, trigger, 'ready', 0, created,
+			json_set(body, '$.id', 'run_x', '$.rule', 'lost', '$.state', 'ready') FROM runs`)
+		if err == nil {
+			_, err = b.w.exec("COMMIT")
+		}
+		return errors.Join(err, errNoFile)
+	})
+	if !errors.Is(err, engine.ErrUnavailable) {
+		t.Fatalf("the commit is %v", err)
+	}
+	if err := s.SaveRevision(ctx, "r", []byte("rules: []")); err != nil { // the next that works
+		t.Fatal(err)
+	}
+	if id := <-got; id != "run_x" {
+		t.Errorf("got %s", id)
+	}
+	cancel()
+	<-ended
+}
+
+func done(r *engine.Run) *engine.Run {
+	r.State = engine.RunDone
+	return r
+}
+
+// The log is copied while the store is under load, and starts over.
+func TestLogStaysSmall(t *testing.T) {
+	s := opened(t, t.TempDir())
+	raw := []byte(`"` + strings.Repeat("x", 50_000) + `"`)
+	var wg sync.WaitGroup
+	for c := range 8 {
+		wg.Go(func() {
+			for i := range 250 { // 100 MB in all
+				in := delivery(fmt.Sprint(c, "-", i))
+				in.Events[0].Raw = raw
+				if _, err := s.Accept(context.Background(), in); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	st, err := os.Stat(s.path + "-wal")
+	if err != nil || st.Size() > 48<<20 {
+		t.Errorf("the log has %d MiB (%v)", st.Size()>>20, err)
+	}
+}
+
+func TestLedgerIsAppendOnly(t *testing.T) {
+	s := opened(t, t.TempDir())
+	if err := probe(s, func(b *batch) error { return b.addEntry(engine.Entry{ID: "ent_1", Quantity: "1"}) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []string{`UPDATE entries SET body = '{}'`, `DELETE FROM entries`, `REPLACE INTO entries SELECT * FROM entries`} {
+		says(t, probe(s, func(b *batch) error { _, err := b.w.exec(q); return err }), "ledger entries are never")
+	}
+}
+
+// Queries that every event or every start pays for find their rows by an index.
+func TestQueriesUseIndexes(t *testing.T) {
+	s := opened(t, t.TempDir())
+	for _, q := range []string{
+		`SELECT bucket, key FROM seen WHERE (bucket, key) IN (VALUES (1, x'00'), (2, x'00'))`,
+		`SELECT state FROM sessions WHERE key = 'x'`,
+		`SELECT key FROM sessions WHERE source = 'x' AND room = 'x' ORDER BY seq DESC LIMIT 20`,
+		`SELECT 1 FROM runs WHERE turn = 'x' LIMIT 1`,
+		`SELECT seq, body FROM runs WHERE turn = 'x' ORDER BY seq LIMIT 1`,
+		`SELECT seq, id FROM runs WHERE ` + left + ` AND state = 'retrying' AND due <= 1`,
+		`SELECT min(due) FROM runs WHERE ` + left + ` AND state = 'retrying' AND due > 1`,
+		`SELECT count(*), coalesce(sum(present), 0) FROM sessions WHERE source = 'x' AND status = 'active'`,
+		`SELECT state, count(*) FROM runs WHERE state <> 'done' GROUP BY state`,
+		`SELECT delivery FROM events WHERE delivery < 'x' AND part = 0 ORDER BY delivery DESC LIMIT 50`,
+	} {
+		err := s.each(context.Background(), "EXPLAIN QUERY PLAN "+q, nil, scanPlan(func(step string) {
+			if strings.HasPrefix(step, "SCAN") && !strings.Contains(step, "INDEX") && !strings.Contains(step, "VALUES") ||
+				strings.Contains(step, "TEMP B-TREE") {
+				t.Errorf("%s\n  %s", q, step)
+			}
+		}))
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}

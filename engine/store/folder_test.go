@@ -1,0 +1,182 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// says checks that err holds all words.
+func says(t *testing.T, err error, words ...string) {
+	t.Helper()
+	if err == nil {
+		t.Errorf("no error, want one with %q", words)
+		return
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error %q, want %q in it", err, w)
+		}
+	}
+}
+
+func TestFolderIsPrivate(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "data")
+	s := opened(t, dir)
+	if _, err := s.Accept(context.Background(), delivery("a")); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]os.FileMode{"": 0o700, "gavel.db": 0o600, "gavel.db-wal": 0o600, "gavel.db-shm": 0o600, "lock": 0o600} {
+		st, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || st.Mode().Perm() != want {
+			t.Errorf("%s: mode %v, want %v (%v)", name, st.Mode().Perm(), want, err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "gavel.db-wal")); err == nil {
+		t.Error("the log is left behind")
+	}
+}
+
+func TestOneServerPerFolder(t *testing.T) {
+	dir := t.TempDir()
+	s := opened(t, dir)
+	_, err := Open(context.Background(), dir, options())
+	says(t, err, dir, "another gavel server", "process", "--data")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	opened(t, dir)
+}
+
+func TestOpenRefuses(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		make  func(t *testing.T, dir string)
+		words []string
+	}{
+		{"text", func(t *testing.T, dir string) {
+			write(t, filepath.Join(dir, fileName), strings.Repeat("not a database ", 100))
+		}, []string{"gavel.db", "not a database", "--data"}},
+		{"another program's database", func(t *testing.T, dir string) {
+			execute(t, dir, `CREATE TABLE songs (title TEXT)`)
+		}, []string{"gavel.db", "another program's", "--data"}},
+		{"a newer schema", func(t *testing.T, dir string) {
+			opened(t, dir).Close()
+			execute(t, dir, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (7, 1)`)
+		}, []string{"gavel.db", "newer gavel", "schema 7", "--data"}},
+		{"a folder that is a file", func(t *testing.T, dir string) {
+			if err := os.Remove(dir); err != nil {
+				t.Fatal(err)
+			}
+			write(t, dir, "")
+		}, []string{"data folder", "not a directory", "--data"}},
+		{"a database that is a folder", func(t *testing.T, dir string) {
+			if err := os.MkdirAll(filepath.Join(dir, fileName), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"data folder", "gavel.db in it is a folder", "--data"}},
+		{"a lock that is a folder", func(t *testing.T, dir string) {
+			if err := os.Mkdir(filepath.Join(dir, "lock"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"data folder", "is a directory", "--data"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data")
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			tc.make(t, dir)
+			before, _ := os.ReadFile(filepath.Join(dir, fileName))
+			for range 2 { // the lock is given back
+				_, err := Open(context.Background(), dir, options())
+				says(t, err, tc.words...)
+			}
+			if after, _ := os.ReadFile(filepath.Join(dir, fileName)); string(after) != string(before) {
+				t.Error("the file was changed")
+			}
+		})
+	}
+}
+
+func TestReadOnlyFolder(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may write everywhere")
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(context.Background(), dir, options())
+	says(t, err, dir, "permission denied", "--data")
+}
+
+func TestOpenReader(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	_, err := OpenReader(ctx, dir)
+	says(t, err, "gavel.db", "gavel serve", "--data")
+
+	s := opened(t, dir)
+	if _, err := s.Accept(ctx, delivery("a")); err != nil {
+		t.Fatal(err)
+	}
+	read := func(when string) {
+		t.Helper()
+		r, err := OpenReader(ctx, dir)
+		if err != nil {
+			t.Errorf("%s: %v", when, err)
+			return
+		}
+		defer r.Close()
+		if got := figures(t, r); got.Events != 1 {
+			t.Errorf("%s: %+v", when, got)
+		}
+		if _, err := r.db.Exec(`DELETE FROM events`); err == nil {
+			t.Errorf("%s: the reader can write", when)
+		}
+	}
+	read("beside a server")
+	if _, err := s.Accept(ctx, delivery("a")); err != nil { // not disturbed by it
+		t.Fatal(err)
+	}
+	s.Close()
+	read("without a server")
+	opened(t, dir)
+	read("beside another server")
+
+	old := t.TempDir()
+	opened(t, old).Close()
+	execute(t, old, `DELETE FROM goose_db_version WHERE version_id = 1`)
+	_, err = OpenReader(ctx, old)
+	says(t, err, "older", "gavel serve")
+	execute(t, old, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (7, 1)`)
+	_, err = OpenReader(ctx, old)
+	says(t, err, "newer gavel", "schema 7")
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// execute changes the database in dir behind the store's back.
+func execute(t *testing.T, dir, statement string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(dir, fileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statement); err != nil {
+		t.Fatal(err)
+	}
+}

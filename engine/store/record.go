@@ -1,0 +1,252 @@
+package store
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gavelhq/gavel/engine"
+)
+
+// longestTurn is how long a run keeps its turn while a step is tried again.
+const longestTurn = time.Hour
+
+// record stores a run after a step, with what the step leaves.
+type record struct {
+	run     *engine.Run // the caller waits and does not touch it
+	body    []byte
+	res     engine.Result
+	out     engine.Recorded
+	verdict error
+	done    chan error
+}
+
+func (j *record) reply(err error) { j.done <- err }
+
+func (j *record) apply(b *batch) error {
+	j.out, j.verdict = engine.Recorded{}, nil
+	r := j.run
+	if len(j.res.Entries)+len(j.res.State) > 0 { // else the update itself finds out
+		if err := j.mine(b); err != nil || j.verdict != nil {
+			return err
+		}
+	}
+	entries, fresh, err := j.entries(b)
+	if err != nil || j.out.Conflict != nil {
+		return err
+	}
+	j.out.Entries = entries
+	for _, e := range fresh {
+		if err := b.addEntry(e); err != nil {
+			return err
+		}
+	}
+	for key, value := range j.res.State {
+		_, err := b.w.exec(`INSERT INTO action_state (kind, key, value) VALUES (?, ?, ?)
+			ON CONFLICT DO UPDATE SET value = excluded.value`, j.res.Kind, key, string(value))
+		if err != nil {
+			return err
+		}
+	}
+	turn, has := b.turns.of[r.ID]
+	gives := has && !keepsTurn(r)
+	kept := sql.NullString{String: turn, Valid: has && !gives}
+	n, err := b.w.exec(`UPDATE runs SET state = ?, due = ?, turn = ?, body = ? WHERE id = ? AND epoch = ?`,
+		r.State, due(r), kept, string(j.body), r.ID, r.Epoch)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return j.mine(b)
+	}
+	if !gives {
+		return nil
+	}
+	b.turns.give(r.ID)
+	if !b.turns.taken(turn) {
+		return nil
+	}
+	return b.passTurn(turn)
+}
+
+// mine finds out whether the run is still its caller's, before anything of it
+// is written.
+func (j *record) mine(b *batch) error {
+	var epoch int64
+	found, err := b.w.one(`SELECT epoch FROM runs WHERE id = ?`, []any{j.run.ID}, &epoch)
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		j.verdict = fmt.Errorf("run %s: %w", j.run.ID, engine.ErrNotFound)
+	case epoch != j.run.Epoch:
+		j.verdict = fmt.Errorf("run %s: %w", j.run.ID, engine.ErrFenced)
+	}
+	return nil
+}
+
+// keepsTurn reports whether r may go on holding its turn: not once it is
+// finished, nor when it will be waiting for more than an hour altogether.
+func keepsTurn(r *engine.Run) bool {
+	if r.Finished() {
+		return false
+	}
+	if r.State != engine.RunRetrying {
+		return true
+	}
+	since := r.Updated
+	if len(r.Tries) > 0 {
+		since = r.Tries[0].At
+	}
+	return r.Due.Sub(since) <= longestTurn
+}
+
+// passTurn makes the oldest run that waits for turn ready.
+func (b *batch) passTurn(turn string) error {
+	var seq int64
+	var body []byte
+	found, err := b.w.one(`SELECT seq, body FROM runs WHERE turn = ? ORDER BY seq LIMIT 1`, []any{turn}, &seq, &body)
+	if err != nil || !found {
+		return err
+	}
+	r := new(engine.Run)
+	if err := json.Unmarshal(body, r); err != nil {
+		return fmt.Errorf("run of turn %s: %w", turn, err)
+	}
+	r.State, r.Due, r.Updated = engine.RunReady, b.now, b.now
+	if err := b.update(seq, r); err != nil {
+		return err
+	}
+	b.handed = append(b.handed, handed{id: r.ID})
+	return nil
+}
+
+// update writes a run that keeps its turn and its epoch.
+func (b *batch) update(seq int64, r *engine.Run) error {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	_, err = b.w.exec(`UPDATE runs SET state = ?, due = ?, epoch = ?, body = ? WHERE seq = ?`,
+		r.State, due(r), r.Epoch, string(body), seq)
+	return err
+}
+
+// entries are the ledger entries of the step as they will stand, and which of
+// them are new.
+func (j *record) entries(b *batch) (all, fresh []engine.Entry, err error) {
+	for _, e := range j.res.Entries {
+		old, err := b.entry(e)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i := range fresh {
+			if x := fresh[i]; x.Tenant == e.Tenant && x.Source == e.Source && x.Key == e.Key && x.Meter == e.Meter {
+				old = &fresh[i]
+			}
+		}
+		switch {
+		case old == nil:
+			if e.ID == "" {
+				e.ID = "ent_" + b.o.NewID()
+			}
+			if e.At.IsZero() {
+				e.At = b.now
+			}
+			fresh, all = append(fresh, e), append(all, e)
+		case old.SameInputs(e):
+			all = append(all, *old)
+		default:
+			j.out.Conflict = old
+			return nil, nil, nil
+		}
+	}
+	return all, fresh, nil
+}
+
+// entry is the ledger entry with the key of e, nil if there is none.
+func (b *batch) entry(e engine.Entry) (*engine.Entry, error) {
+	var body []byte
+	found, err := b.w.one(`SELECT body FROM entries WHERE tenant = ? AND source = ? AND key = ? AND meter = ?`,
+		[]any{e.Tenant, e.Source, e.Key, e.Meter}, &body)
+	if err != nil || !found {
+		return nil, err
+	}
+	old := new(engine.Entry)
+	return old, json.Unmarshal(body, old)
+}
+
+func (b *batch) addEntry(e engine.Entry) error {
+	body, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	_, err = b.w.exec(`INSERT INTO entries (id, tenant, source, key, meter, customer, rule, session, room, at, body)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		e.ID, e.Tenant, e.Source, e.Key, e.Meter, e.Customer, e.Rule, e.Session, e.Room, e.At.UnixMicro(), string(body))
+	return err
+}
+
+// wake makes a failed run go on.
+type wake struct {
+	id      string
+	now     time.Time
+	run     *engine.Run
+	verdict error
+	done    chan error
+}
+
+func (j *wake) reply(err error) { j.done <- err }
+
+func (j *wake) apply(b *batch) error {
+	j.run, j.verdict = nil, nil
+	var seq int64
+	var body []byte
+	found, err := b.w.one(`SELECT seq, body FROM runs WHERE id = ?`, []any{j.id}, &seq, &body)
+	if err != nil {
+		return err
+	}
+	if !found {
+		j.verdict = fmt.Errorf("run %s: %w", j.id, engine.ErrNotFound)
+		return nil
+	}
+	r := new(engine.Run)
+	if err := json.Unmarshal(body, r); err != nil {
+		return fmt.Errorf("run %s: %w", j.id, err)
+	}
+	if r.State != engine.RunFailed {
+		j.verdict = fmt.Errorf("run %s is %s: only a failed run can be retried", r.ID, r.State)
+		return nil
+	}
+	branch, step, ok := failedAt(r)
+	if !ok {
+		j.verdict = fmt.Errorf("run %s failed before its first step: there is nothing to go on with; send the event again", r.ID)
+		return nil
+	}
+	r.Branch, r.At = branch, step
+	r.State, r.Due, r.Updated, r.OutOfTurn = engine.RunReady, j.now, j.now, true
+	r.Reason, r.Failure, r.Call, r.Tries, r.Begun = "", nil, nil, nil, false
+	r.Epoch++ // whoever still holds the run from before has lost it
+	if err := b.update(seq, r); err != nil {
+		return err
+	}
+	j.run = r
+	b.handed = append(b.handed, handed{id: r.ID})
+	return nil
+}
+
+// failedAt is the position of the step that ended r, which is not one of a
+// failure branch.
+func failedAt(r *engine.Run) (branch string, step int, ok bool) {
+	for i := range r.Steps {
+		s := r.Steps[len(r.Steps)-1-i]
+		if s.State == engine.StepFailed && !inFailure(s.Branch) {
+			return s.Branch, s.At, true
+		}
+	}
+	return r.Branch, r.At, !inFailure(r.Branch)
+}
+
+func inFailure(branch string) bool { return strings.HasSuffix(branch, engine.BranchOnFailure) }

@@ -1,0 +1,230 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/gavelhq/gavel/engine"
+)
+
+// Options are what a store is made of.
+type Options struct {
+	// NewID makes ids that sort by time: safe for concurrent use.
+	NewID     func() string
+	Now       func() time.Time
+	Log       *slog.Logger // nil: discards
+	QueueSize int          // writes that may wait; 0: 4096
+	BatchSize int          // writes in one transaction; 0: 256
+}
+
+// SQLite is an engine.Store in a folder of its own. It is safe for concurrent
+// use. Close it after Dispatch has returned.
+type SQLite struct {
+	*Reader
+	folder     *folder
+	committer  *committer
+	dispatcher *dispatcher
+
+	mu     sync.RWMutex // closed, against a send on the closed queue
+	closed bool
+	work   sync.WaitGroup
+}
+
+var _ engine.Store = (*SQLite)(nil)
+
+// Open opens the store in dir, making it if there is none, and keeps every
+// other server out of it until Close.
+func Open(ctx context.Context, dir string, o Options) (*SQLite, error) {
+	if o.NewID == nil || o.Now == nil {
+		return nil, errors.New("store: NewID and Now are required")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.QueueSize <= 0 {
+		o.QueueSize = 4096
+	}
+	if o.BatchSize <= 0 {
+		o.BatchSize = 256
+	}
+	f, err := openFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := open(ctx, f, o)
+	if err != nil {
+		f.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, f *folder, o Options) (*SQLite, error) {
+	r, err := newReader(f.path)
+	if err != nil {
+		return nil, err
+	}
+	if err := ours(ctx, r.db, f.path); err != nil { // before the writer changes anything
+		r.Close()
+		return nil, err
+	}
+	w, err := openWriter(f.path)
+	if err != nil {
+		r.Close()
+		return nil, fmt.Errorf("cannot open %s: %s", f.path, explain(err))
+	}
+	s := &SQLite{Reader: r, folder: f}
+	s.dispatcher = newDispatcher(o, r)
+	s.committer = newCommitter(o, f.path, s.dispatcher)
+	err = migrate(ctx, w.db, f.path)
+	if err == nil {
+		if err = s.committer.use(w); err != nil {
+			err = fmt.Errorf("cannot read %s: %s", f.path, explain(err))
+		}
+	}
+	if err != nil {
+		w.close()
+		r.Close()
+		return nil, err
+	}
+	s.dispatcher.current = s.committer.current
+	s.work.Go(s.committer.loop)
+	s.work.Go(s.committer.checkpoints)
+	return s, nil
+}
+
+// Close writes what is queued, folds the log into the database file and lets
+// the next server in.
+func (s *SQLite) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	close(s.committer.queue)
+	s.mu.Unlock()
+	s.work.Wait()
+	return errors.Join(s.Reader.Close(), s.committer.close(), s.folder.close())
+}
+
+var errClosed = fmt.Errorf("%w: the store is closed", engine.ErrUnavailable)
+
+// submit queues a write without waiting for it.
+func (s *SQLite) submit(j job) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return errClosed
+	}
+	select {
+	case s.committer.queue <- j:
+		return nil
+	default:
+		return fmt.Errorf("%w: %d writes wait for %s already", engine.ErrUnavailable, cap(s.committer.queue), s.path)
+	}
+}
+
+// Accept implements engine.Store. Ids of events that have none are given in
+// the order of commits. If ctx ends while the delivery waits, it may be stored
+// all the same.
+func (s *SQLite) Accept(ctx context.Context, in engine.Inbound) (engine.Accepted, error) {
+	if ctx.Err() != nil {
+		return engine.Accepted{}, ended(ctx)
+	}
+	j := &accept{in: in, keys: seenKeys(in), done: make(chan error, 1)}
+	if err := s.submit(j); err != nil {
+		return engine.Accepted{}, err
+	}
+	select {
+	case err := <-j.done:
+		return j.out, err
+	case <-ctx.Done():
+		return engine.Accepted{}, ended(ctx)
+	}
+}
+
+// ended is what the caller of a store that is too slow gets.
+func ended(ctx context.Context) error {
+	return fmt.Errorf("%w: not stored in time, the disk is too slow or the server too busy: %w", engine.ErrUnavailable, ctx.Err())
+}
+
+// Stats are the store's figures.
+func (s *SQLite) Stats(ctx context.Context) (engine.Stats, error) {
+	figures, err := s.Reader.Stats(ctx)
+	figures.Dropped += s.committer.refusals.count()
+	return figures, err
+}
+
+// Refused implements engine.Store.
+func (s *SQLite) Refused(r engine.Received) { s.committer.refusals.add(r) }
+
+// Dispatch implements engine.Store. The context of advance does not end with
+// ctx: how long runs under way may take is up to advance.
+func (s *SQLite) Dispatch(ctx context.Context, workers int, advance func(context.Context, engine.Due)) error {
+	return s.dispatcher.run(ctx, workers, advance)
+}
+
+// Record implements engine.Store. It waits for its commit even if ctx has
+// ended: what was done must be kept. Recording the same again is harmless.
+func (s *SQLite) Record(_ context.Context, r *engine.Run, res engine.Result) (engine.Recorded, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return engine.Recorded{}, fmt.Errorf("run %s cannot be stored: %w", r.ID, err)
+	}
+	j := &record{run: r, res: res, body: body, done: make(chan error, 1)}
+	if err := s.submit(j); err != nil {
+		return engine.Recorded{}, err
+	}
+	if err := <-j.done; err != nil {
+		return engine.Recorded{}, err
+	}
+	return j.out, j.verdict
+}
+
+// Wake implements engine.Store.
+func (s *SQLite) Wake(ctx context.Context, runID string, now time.Time) (*engine.Run, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	j := &wake{id: runID, now: now, done: make(chan error, 1)}
+	if err := s.submit(j); err != nil {
+		return nil, err
+	}
+	if err := <-j.done; err != nil {
+		return nil, err
+	}
+	return j.run, j.verdict
+}
+
+// SaveRevision implements engine.Store.
+func (s *SQLite) SaveRevision(ctx context.Context, id string, text []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	j := &saveRevision{id: id, text: text, done: make(chan error, 1)}
+	if err := s.submit(j); err != nil {
+		return err
+	}
+	return <-j.done
+}
+
+// saveRevision keeps the text of a revision.
+type saveRevision struct {
+	id   string
+	text []byte
+	done chan error
+}
+
+func (j *saveRevision) apply(b *batch) error {
+	_, err := b.w.exec(`INSERT INTO revisions (id, text, saved) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
+		j.id, j.text, b.now.UnixMicro())
+	return err
+}
+
+func (j *saveRevision) reply(err error) { j.done <- err }

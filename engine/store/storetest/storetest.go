@@ -1,0 +1,254 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gavelhq/gavel/engine"
+)
+
+// Store is what a store offers to the engine and to people.
+type Store interface {
+	engine.Store
+	Events(ctx context.Context, q engine.Query) ([]engine.EventRow, error)
+	Event(ctx context.Context, id string) (engine.EventRow, error)
+	Deliveries(ctx context.Context, q engine.Query) ([]engine.Received, error)
+	Runs(ctx context.Context, q engine.Query) ([]engine.Run, error)
+	Run(ctx context.Context, id string) (engine.Run, error)
+	Entries(ctx context.Context, q engine.Query, from, to time.Time, yield func(engine.Entry) error) error
+	SourceStates(ctx context.Context) ([]engine.Source, error)
+	Stats(ctx context.Context) (engine.Stats, error)
+}
+
+// Open opens the store kept in dir. Its clock is time.Now: the suite runs parts
+// of itself in a testing/synctest bubble.
+type Open func(t *testing.T, dir string) Store
+
+// Run runs the suite.
+func Run(t *testing.T, open Open) {
+	if dir := os.Getenv(childDir); dir != "" {
+		child(t, open(t, dir)) // until it is killed
+		return
+	}
+	for _, tc := range []struct {
+		name string
+		test func(t *testing.T, h *harness)
+	}{
+		{"a duplicate is not stored", testDuplicate},
+		{"one of many equal deliveries is stored", testConcurrentDuplicates},
+		{"one equal key makes a duplicate", testAnyKey},
+		{"a duplicate's other keys stay free", testFreeKeys},
+		{"events carry what was sent", testEventRow},
+		{"numbers in metadata keep their kind", testNumbers},
+		{"a rule that breaks down fails alone", testBrokenRule},
+		{"once fires once", testOnce},
+		{"sessions are folded across a restart", testSessions},
+		{"a room's session is found", testRoomSession},
+		{"a person's session is found", testPersonSession},
+		{"sources are counted", testSources},
+		{"runs of a turn go one after the other", testTurns},
+		{"a failed run gives its turn away", testFailedTurn},
+		{"a retrying run keeps its turn for an hour", testRetryingTurn},
+		{"a retry is due in time", testRetryDue},
+		{"new runs start at once", testDispatch},
+		{"at most so many workers", testWorkers},
+		{"dispatch ends with its last run", testDispatchEnds},
+		{"a run given back unfinished comes again", testGivenBack},
+		{"unfinished runs outlive a restart", testRestart},
+		{"runs see the same after a restart", testRestartInput},
+		{"a failed run is woken", testWake},
+		{"a run is woken while its worker leaves", testWakeAtOnce},
+		{"only failed runs are woken", testWakeRefuses},
+		{"a run that was taken over is fenced", testFenced},
+		{"entries are written once", testEntries},
+		{"an entry that differs is a conflict", testConflict},
+		{"concurrent entries are written once", testConcurrentEntries},
+		{"action state is kept", testActionState},
+		{"revisions are kept", testRevisions},
+		{"refused deliveries are bounded", testRefused},
+		{"deliveries are merged by time", testDeliveries},
+		{"queries select and page", testQueries},
+		{"ids may be shortened", testShortIDs},
+		{"a full queue is unavailable", testQueueFull},
+		{"a context that ended is obeyed", testContext},
+		{"a closed store is unavailable", testClosed},
+		{"everything at once", testEverything},
+		{"kill -9 loses nothing", testKill},
+	} {
+		t.Run(tc.name, func(t *testing.T) { tc.test(t, &harness{open: open, dir: t.TempDir(), plan: NewRules("r1")}) })
+	}
+}
+
+// harness is a store and the shorthands of its tests.
+type harness struct {
+	Store
+	open Open
+	dir  string
+	plan *Rules
+	n    atomic.Int64
+}
+
+// start opens the store.
+func (h *harness) start(t *testing.T) {
+	t.Helper()
+	h.Store = h.open(t, h.dir)
+	t.Cleanup(func() { h.Store.Close() })
+}
+
+// restart closes the store and opens it again.
+func (h *harness) restart(t *testing.T) {
+	t.Helper()
+	if err := h.Store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.Store = h.open(t, h.dir)
+}
+
+// event is an event of a session ("" for none) and a participant.
+func event(typ, session, person string) engine.Event {
+	now := time.Now().UTC()
+	ev := engine.Event{
+		Type: typ, Name: typ, Source: "pnm", Platform: "plugnmeet", Tenant: "default", Time: now, Received: now,
+		Raw: []byte(`{"event":"` + typ + `"}`),
+	}
+	if session != "" {
+		ev.Room, ev.Session = engine.Room{ID: "room-" + session, Name: "Room " + session}, engine.Session{ID: session}
+	}
+	if person != "" {
+		ev.Participant = engine.Participant{ID: person, ConnectionID: "c-" + person, Name: "Name of " + person}
+	}
+	return ev
+}
+
+// inbound is a delivery of evs with a key of its own.
+func (h *harness) inbound(evs ...engine.Event) engine.Inbound {
+	n := h.n.Add(1)
+	now := time.Now().UTC()
+	return engine.Inbound{
+		Delivery: engine.Received{ID: deliveryID(now, n), At: now, Source: "pnm", Verdict: engine.VerdictAccepted, Remote: "192.0.2.1", Size: 100, Status: 200},
+		Events:   evs, Plan: h.plan, Now: now,
+		Keys: []engine.DedupeKey{{ID: fmt.Sprint("key-", n, "-", now.UnixNano()), Time: now}},
+	}
+}
+
+// deliveryID sorts by time.
+func deliveryID(at time.Time, n int64) string {
+	return fmt.Sprintf("dlv_%020d%06d", at.UnixMicro(), n)
+}
+
+// accept stores a delivery.
+func (h *harness) accept(t *testing.T, in engine.Inbound) engine.Accepted {
+	t.Helper()
+	out, err := h.Accept(context.Background(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// send stores an event and is the id of the run it made, "" for none.
+func (h *harness) send(t *testing.T, ev engine.Event) (run string) {
+	t.Helper()
+	out := h.accept(t, h.inbound(ev))
+	if len(out.Events) != 1 {
+		t.Fatalf("%d events accepted, want 1 (duplicate: %v)", len(out.Events), out.Duplicate)
+	}
+	if runs := out.Events[0].Outcome.Runs; len(runs) > 0 {
+		return runs[0].Run
+	}
+	return ""
+}
+
+// run is a stored run.
+func (h *harness) run(t *testing.T, id string) engine.Run {
+	t.Helper()
+	r, err := h.Run(context.Background(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// state checks the state of a stored run.
+func (h *harness) state(t *testing.T, id, want string) {
+	t.Helper()
+	if r := h.run(t, id); r.State != want {
+		t.Errorf("run %s is %s, want %s", id, r.State, want)
+	}
+}
+
+// record stores a run and expects no trouble.
+func (h *harness) record(t *testing.T, r *engine.Run, res engine.Result) engine.Recorded {
+	t.Helper()
+	out, err := h.Record(context.Background(), r, res)
+	if err != nil {
+		t.Errorf("record %s: %v", r.ID, err)
+	}
+	return out
+}
+
+// finish ends a run as done.
+func (h *harness) finish(t *testing.T, r *engine.Run) {
+	t.Helper()
+	r.State, r.Due, r.Updated = engine.RunDone, time.Time{}, time.Now()
+	h.record(t, r, engine.Result{})
+}
+
+// fail ends a run at its first step.
+func (h *harness) fail(t *testing.T, r *engine.Run) {
+	t.Helper()
+	r.Steps = append(r.Steps, engine.StepRecord{Branch: engine.BranchThen, At: r.At, ID: "1", Action: "log", State: engine.StepFailed, Error: "no luck"})
+	r.State, r.Reason, r.Due, r.Updated = engine.RunFailed, "no luck", time.Time{}, time.Now()
+	r.Failure = &engine.Failure{Step: "1", Error: "no luck", Attempts: 1}
+	h.record(t, r, engine.Result{})
+}
+
+// dispatch hands out runs until stop is called, which waits for the end.
+func (h *harness) dispatch(t *testing.T, workers int, advance func(engine.Due)) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- h.Dispatch(ctx, workers, func(_ context.Context, d engine.Due) { advance(d) }) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("dispatch: %v", err)
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// wait is the next value of ch.
+func wait[T any](t *testing.T, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(time.Minute):
+		t.Fatal("nothing came in a minute")
+		panic("unreachable")
+	}
+}
+
+// none checks that nothing is in ch. Call it where everything has settled.
+func none[T any](t *testing.T, ch <-chan T, what string) {
+	t.Helper()
+	select {
+	case v := <-ch:
+		t.Errorf("%s: unexpected %v", what, v)
+	default:
+	}
+}
+
+// pass lets time pass in a synctest bubble.
+func pass(d time.Duration) { <-time.After(d) }
