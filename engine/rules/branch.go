@@ -1,0 +1,417 @@
+package rules
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gavelhq/gavel/engine"
+	"gopkg.in/yaml.v3"
+)
+
+// stepReader reads the steps of one rule.
+type stepReader struct {
+	*loader
+	rule   *rule
+	scope  scope
+	scoped bool // scope is known: when: has no mistake
+	names  []namedSpot
+}
+
+// readBranches reads then, else and on_failure.
+func (l *loader) readBranches(r *rule, n node, got map[string]node, sc scope, scoped bool) {
+	sr := &stepReader{loader: l, rule: r, scope: sc, scoped: scoped}
+	if _, there := got[engine.BranchThen]; !there {
+		n.missing(`the rule needs "then"`, "then: followed by a list of steps")
+	}
+	branches := []string{engine.BranchThen, engine.BranchElse, engine.BranchOnFailure}
+	for _, b := range branches {
+		if e, there := got[b]; there {
+			sr.collect(e, b)
+		}
+	}
+	sr.checkNames()
+	for _, b := range branches {
+		if e, there := got[b]; there {
+			sr.branch(e, b)
+		}
+	}
+	for _, s := range r.branches[engine.BranchThen] {
+		if s.action != nil {
+			r.Actions = append(r.Actions, s.action.Name)
+		}
+	}
+}
+
+// collect finds the ids of all steps, before the expressions that name them.
+func (sr *stepReader) collect(n node, branch string) {
+	if n.Kind != yaml.SequenceNode {
+		return
+	}
+	for i, e := range n.children() {
+		if e.Kind != yaml.MappingNode {
+			continue
+		}
+		at := spot{branch, i}
+		for _, c := range e.entries() {
+			switch {
+			case c.name() == "id" && c.Kind == yaml.ScalarNode && stepID.MatchString(c.Value):
+				sr.names = append(sr.names, namedSpot{c.Value, at, c})
+			case c.name() == "on_failure":
+				sr.collect(c, at.branchOf())
+			}
+		}
+	}
+}
+
+func (sr *stepReader) checkNames() {
+	first := map[string]namedSpot{}
+	for _, s := range sr.names {
+		o, twice := first[s.id]
+		if !twice {
+			first[s.id] = s
+			continue
+		}
+		s.node.add(issue{Code: "defined-twice", What: fmt.Sprintf("step %q is defined twice", s.id), Why: "the first is at " + o.node.place(), Hint: "rename one of them"})
+		o.node.add(issue{Code: "defined-twice", What: fmt.Sprintf("step %q is defined again at %s", s.id, s.node.place())})
+	}
+}
+
+// scopeAt is what expressions of the step at that place see.
+func (sr *stepReader) scopeAt(at spot) scope {
+	sc := sr.scope
+	sc.failure = strings.Contains(at.branch, engine.BranchOnFailure)
+	sc.steps = make([]stepName, len(sr.names))
+	for i, s := range sr.names {
+		sc.steps[i] = stepName{id: s.id, known: s.spot.before(at)}
+	}
+	return sc
+}
+
+func (sr *stepReader) branch(n node, branch string) {
+	if !n.isList("- log: …") {
+		return
+	}
+	if len(n.Content) == 0 {
+		n.emptyValue()
+	}
+	for i, e := range n.children() {
+		s := &step{id: strconv.Itoa(i + 1), file: n.doc.name, line: e.Line, node: e}
+		sr.rule.branches[branch] = append(sr.rule.branches[branch], s)
+		if e.Kind == yaml.ScalarNode && e.Tag != reported {
+			e.add(issue{Code: "not-a-map", What: "a step is a map with the name of its action", Hint: sr.stepHint(e)})
+			continue
+		}
+		if e.isMap("- log: …") {
+			sr.step(s, e, spot{branch, i})
+		}
+	}
+}
+
+func (sr *stepReader) stepHint(e node) string {
+	if a := sr.actions[strings.TrimSpace(e.Value)]; a != nil {
+		return fmt.Sprintf("write - %s: …", a.Name)
+	}
+	return "write - ACTION: …, with one of " + enumerate(sr.actionNames())
+}
+
+func (l *loader) actionNames() []string { return sortedKeys(l.actions) }
+
+// step reads one step.
+func (sr *stepReader) step(s *step, n node, at spot) {
+	got := map[string]node{}
+	var acts, unknown []node
+	for _, e := range n.entries() {
+		name := e.name()
+		switch {
+		case e.key.Tag == reported || e.key.Tag == "!!merge":
+		case slices.Contains(stepKeys(), name):
+			if _, twice := got[name]; !twice {
+				got[name] = e
+			}
+		case sr.actions[name] != nil:
+			acts = append(acts, e)
+		case slices.Contains(laterActions(), name):
+			notAvailable(e, fmt.Sprintf("%q", name))
+			acts = append(acts, node{})
+		default:
+			unknown = append(unknown, e)
+		}
+	}
+	sc := sr.scopeAt(at)
+	sr.readStepKeys(s, got, sc, at)
+	sr.unknownStepKeys(n, acts, unknown)
+	if len(acts) == 0 {
+		return
+	}
+	if acts[0].Node == nil {
+		return
+	}
+	s.node, s.action = acts[0], sr.actions[acts[0].name()]
+	sr.readParams(s, acts[0], got, within{scope: sc})
+}
+
+// unknownStepKeys reports keys that are neither an action nor a key of steps,
+// and steps with no action or several.
+func (sr *stepReader) unknownStepKeys(n node, acts, unknown []node) {
+	for _, e := range unknown {
+		i := issue{Code: "unknown-action", What: fmt.Sprintf("unknown action %q", e.name()), Hint: suggestion(e.name(), "actions and keys of a step", append(sr.actionNames(), stepKeys()...))}
+		if len(acts) > 0 {
+			i = issue{Code: "unknown-key", What: fmt.Sprintf("unknown key %q", e.name()), Hint: suggestion(e.name(), "keys of a step", stepKeys())}
+			if acts[0].Node != nil && find(sr.actions[acts[0].name()].params, e.name()) != nil {
+				i.Hint = fmt.Sprintf("%s is a parameter of %s: indent it further than %s", e.name(), acts[0].name(), acts[0].name())
+			}
+		}
+		e.addAtKey(i)
+	}
+	switch {
+	case len(acts) == 0 && len(unknown) == 0:
+		n.missing("the step names no action", "add one of "+enumerate(sr.actionNames()))
+	case len(acts) > 1:
+		for _, e := range acts[1:] {
+			if e.Node != nil {
+				e.addAtKey(issue{Code: "two-actions", What: "a step names one action, this is the second", Hint: fmt.Sprintf("begin a step of its own: - %s: …", e.name())})
+			}
+		}
+	}
+}
+
+func (sr *stepReader) readStepKeys(s *step, got map[string]node, sc scope, at spot) {
+	if e, there := got["id"]; there {
+		if id, ok := e.text(); ok {
+			if !stepID.MatchString(id) {
+				e.add(issue{Code: "bad-name", What: fmt.Sprintf("%q cannot be the id of a step", id), Why: "expressions use it as a word: steps.ID", Hint: "use a-z, 0-9 and _, beginning with a letter"})
+			}
+			s.id = id
+		}
+	}
+	if e, there := got["if"]; there && sr.scoped {
+		s.ifs = sr.conditions(e, sc)
+	}
+	if e, there := got["timeout"]; there {
+		var ok bool
+		if s.timeout, ok = e.duration(); ok && s.timeout <= 0 {
+			e.add(issue{Code: "bad-duration", What: `"timeout" cannot be 0`, Hint: "leave it out for the action's own"})
+		}
+	}
+	if e, there := got["retry"]; there && e.isMap("{ attempts: 3, first: 30s, max: 8h, for: 1d }") {
+		sr.readRetry(s, e)
+	}
+	e, there := got["on_failure"]
+	switch {
+	case !there:
+	case e.Kind == yaml.ScalarNode && e.Value == "continue":
+		s.onFailure = "continue"
+	case e.Kind == yaml.ScalarNode && !e.isEmpty():
+		e.add(issue{Code: "unknown-word", What: fmt.Sprintf(`"on_failure" cannot be %q`, e.Value), Hint: "write continue, or a list of steps"})
+	case strings.Contains(at.branch, engine.BranchOnFailure):
+		e.addAtKey(issue{Code: "nested-on-failure", What: "steps of on_failure have no on_failure of their own", Why: "what fails there is recorded and nothing else", Hint: "write on_failure: continue, or remove it"})
+	default:
+		s.onFailure = at.branchOf()
+		sr.branch(e, s.onFailure)
+	}
+}
+
+func (sr *stepReader) readRetry(s *step, n node) {
+	got := n.fields("keys of retry", []string{"attempts", "first", "max", "for"})
+	if e, there := got["attempts"]; there {
+		if v, ok := e.whole(); ok && (v < 1 || v > 100) {
+			e.add(issue{Code: "out-of-range", What: `"attempts" must be from 1 to 100`, Hint: "1 is a single try"})
+		} else {
+			s.retry.Attempts = int(v)
+		}
+	}
+	for name, to := range map[string]*time.Duration{"first": &s.retry.First, "max": &s.retry.Max, "for": &s.retry.For} {
+		if e, there := got[name]; there {
+			*to, _ = e.duration()
+		}
+	}
+}
+
+// readParams reads the parameters of the step's action.
+func (sr *stepReader) readParams(s *step, n node, got map[string]node, p within) {
+	a := s.action
+	params := map[string]node{}
+	via, viaGiven := got["via"]
+	main := a.main()
+	switch {
+	case n.Tag == reported:
+		return
+	case n.Kind == yaml.MappingNode && braced(n):
+		n.addAtKey(issue{Code: "yaml-quote", What: "a value that begins with { is a map", Hint: fmt.Sprintf("put the whole value in quotes if it is text; a value to fill in is ${%s}", n.Content[0].Value)})
+		return
+	case n.Kind == yaml.MappingNode:
+		known := names(a.params)
+		if a.Conn != nil && find(a.params, "via") == nil {
+			known = append(known, "via")
+		}
+		params = n.fields("parameters of "+a.Name, known)
+		if inner, there := params["via"]; there && find(a.params, "via") == nil {
+			if viaGiven {
+				inner.addAtKey(issue{Code: "defined-twice", What: `"via" is given for the step and for its action`, Hint: "remove one of them"})
+			}
+			via, viaGiven = inner, true
+			delete(params, "via")
+		}
+	case n.isEmpty():
+		n.emptyValue()
+		return
+	case main == nil:
+		n.add(issue{Code: "not-a-map", What: fmt.Sprintf("%s takes parameters, not a single value", a.Name), Hint: "parameters of " + a.Name + ": " + enumerate(names(a.params))})
+		return
+	default:
+		params[main.name] = n
+	}
+	var c *connection
+	var connected bool
+	var viaName string
+	if viaGiven {
+		if viaName, connected = via.text(); connected {
+			s.via, c, connected = sr.connectionFor(n, a, viaName, via)
+		}
+	} else {
+		s.via, c, connected = sr.connectionFor(n, a, "", n)
+	}
+	broken, ok := sr.checkParams(s, n, params, c, p)
+	if connected {
+		sr.askAction(s, n, c, broken)
+	}
+	if ok {
+		s.settle()
+	}
+}
+
+// braced reports whether n is a text such as {room}, which YAML takes for a
+// map of keys without values.
+func braced(n node) bool {
+	for _, e := range n.entries() {
+		if !e.isEmpty() || e.key.Kind != yaml.ScalarNode {
+			return false
+		}
+	}
+	return n.Style&yaml.FlowStyle != 0 && len(n.Content) > 0
+}
+
+// checkParams checks every parameter and fills in the connection's defaults.
+// broken are those that are wrong or missing.
+func (sr *stepReader) checkParams(s *step, n node, params map[string]node, c *connection, p within) (broken map[string]bool, ok bool) {
+	broken = map[string]bool{}
+	for _, want := range s.action.params {
+		e, there := params[want.name]
+		if !there {
+			if c != nil {
+				if v, inherits := c.defaults[want.name]; inherits {
+					s.params = append(s.params, given{want.name, v, n})
+					continue
+				}
+			}
+			if want.required {
+				n.addAtKey(issue{Code: "missing-key", What: fmt.Sprintf("%s needs %q", s.action.Name, want.name), Hint: want.doc})
+				broken[want.name] = true
+			}
+			continue
+		}
+		if e.name() == want.name {
+			e.called = fmt.Sprintf("%s: %q", s.action.Name, want.name)
+		}
+		here := p
+		if escape := s.action.Escape; want.escape && escape != nil {
+			here.escape = func(text string) string { return escape(want.name, text) }
+		}
+		if e.Kind == yaml.ScalarNode && !sr.scoped && hasTemplate(e.Value) {
+			broken[want.name] = true // what it may name is not known
+			continue
+		}
+		v, fine := sr.value(e, want.shape, want.enum, here)
+		if !fine {
+			broken[want.name] = true
+			continue
+		}
+		s.params = append(s.params, given{want.name, v, e})
+	}
+	return broken, len(broken) == 0
+}
+
+// askAction lets the action itself find what is wrong. What is broken already
+// is to it as if it came with the event.
+func (sr *stepReader) askAction(s *step, n node, c *connection, broken map[string]bool) {
+	if s.action.Check == nil || sr.o.stored {
+		return
+	}
+	in := engine.CheckInput{With: map[string]any{}, Dynamic: maps.Clone(broken), Text: map[string]string{}}
+	for _, g := range s.params {
+		if g.value.loose {
+			in.Dynamic[g.name] = true
+			if g.node.Kind == yaml.ScalarNode {
+				in.Text[g.name] = g.node.Value
+			}
+			continue
+		}
+		p := find(s.action.params, g.name)
+		typed := reflect.New(s.action.Params.Field(p.index).Type).Elem()
+		if err := assign(typed, g.value.fixed); err != nil {
+			g.node.add(issue{Code: "wrong-type", What: fmt.Sprintf("%s: %s", g.node.what(), err)})
+			return
+		}
+		in.With[g.name] = typed.Interface()
+	}
+	if c != nil {
+		in.Conn = c.value
+	}
+	for _, t := range sr.rule.when {
+		if t.eventType != "" {
+			in.When = append(in.When, t.eventType)
+		} else {
+			in.When = append(in.When, sr.platforms[t.platform].Events[t.wire]...)
+		}
+	}
+	for _, x := range s.action.Check(in) {
+		i := issue{Code: "refused-by-action", Warning: x.Warning, What: s.action.Name + ": " + x.What, Hint: x.Hint}
+		if x.Warning {
+			i.Code = "doubted-by-action"
+		}
+		at, found := s.find(x.Param)
+		if !found {
+			at = n
+		}
+		if at.Kind == yaml.ScalarNode && !at.isEmpty() && found {
+			at.add(i)
+		} else {
+			at.addAtKey(i)
+		}
+	}
+}
+
+// find is the node of a parameter by its path: "blocks[2].text".
+func (s *step) find(path string) (node, bool) {
+	steps := strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' })
+	if len(steps) == 0 {
+		return node{}, false
+	}
+	g, ok := s.param(steps[0])
+	if !ok {
+		return node{}, false
+	}
+	at := g.node
+	for _, x := range steps[1:] {
+		i, err := strconv.Atoi(x)
+		switch {
+		case at.Kind == yaml.SequenceNode && err == nil && i >= 0 && i < len(at.Content):
+			at = at.child(i)
+		case at.Kind == yaml.MappingNode:
+			for _, e := range at.entries() {
+				if e.name() == x {
+					at = e
+					break
+				}
+			}
+		default:
+			return at, true
+		}
+	}
+	return at, true
+}

@@ -1,0 +1,160 @@
+package rules
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+
+	"gopkg.in/yaml.v3"
+)
+
+// connection is one entry of connections:.
+type connection struct {
+	value    any              // a pointer to the action's Conn
+	defaults map[string]value // of parameters, by name
+}
+
+// readConnections reads connections: by kind and name.
+func (l *loader) readConnections(n node) {
+	if !n.isMap("slack: { NAME: { token: env:… } }") {
+		return
+	}
+	var kinds []string
+	for _, name := range sortedKeys(l.actions) {
+		if l.actions[name].Conn != nil {
+			kinds = append(kinds, name)
+		}
+	}
+	for _, k := range n.entries() {
+		a := l.actions[k.name()]
+		switch {
+		case k.key.Tag == reported:
+			continue
+		case a == nil && slices.Contains(laterActions(), k.name()):
+			k.doc.hideBelow(k.Node)
+			notAvailable(k, "connections of kind "+k.name())
+			continue
+		case a == nil || a.Conn == nil:
+			k.doc.hideBelow(k.Node)
+			k.addAtKey(issue{Code: "unknown-kind", What: fmt.Sprintf("there are no connections of kind %q", k.name()), Hint: suggestion(k.name(), "kinds", kinds)})
+			continue
+		case !k.isMap("{ NAME: { … } }"):
+			continue
+		}
+		if slices.ContainsFunc(k.entries(), func(e node) bool { return e.Kind == yaml.ScalarNode && a.hasSetting(e.name()) }) {
+			k.doc.hideBelow(k.Node)
+			k.addAtKey(issue{Code: "missing-key", What: fmt.Sprintf("the %s connection has no name", k.name()), Why: "there can be several, and steps name theirs by via:",
+				Hint: fmt.Sprintf("put its keys below a name: %s: { default: { … } }", k.name())})
+			continue
+		}
+		for _, e := range k.entries() {
+			if e.key.Tag == reported {
+				continue
+			}
+			if !sourceName.MatchString(e.name()) {
+				e.addAtKey(issue{Code: "bad-name", What: fmt.Sprintf("%q cannot be the name of a connection", e.name()), Hint: "use a-z, 0-9, - and _"})
+				continue
+			}
+			if l.only(fmt.Sprintf("%s connection %q", k.name(), e.name()), e) {
+				if l.conns[k.name()] == nil {
+					l.conns[k.name()] = map[string]*connection{}
+				}
+				l.conns[k.name()][e.name()] = l.readConnection(e, a)
+			}
+		}
+	}
+}
+
+// hasSetting reports whether connections of this kind have a key of that name.
+func (a *action) hasSetting(name string) bool {
+	return slices.Contains(names(a.settings), name) || slices.Contains(names(a.inherited()), name)
+}
+
+func (l *loader) readConnection(n node, a *action) *connection {
+	target := reflect.New(a.Conn)
+	c := &connection{value: target.Interface(), defaults: map[string]value{}}
+	if n.Kind == yaml.ScalarNode && !n.isEmpty() && isReference(n.Value) {
+		n.add(issue{Code: "not-a-map", What: n.what() + " is a single value, a map belongs here", Hint: "say what the reference is for: " + enumerate(names(a.settings))})
+		return c
+	}
+	if !n.isMap("{ " + enumerate(names(a.settings)) + " }") {
+		return c
+	}
+	inherited := a.inherited()
+	known := names(a.settings)
+	for _, name := range names(inherited) {
+		if !slices.Contains(known, name) {
+			known = append(known, name)
+		}
+	}
+	got := n.secretFields(fmt.Sprintf("keys of a %s connection", a.Name), known)
+	here := within{static: "in a connection"}
+	for _, p := range a.settings {
+		e, given := got[p.name]
+		if !given {
+			if p.required {
+				n.addAtKey(issue{Code: "missing-key", What: fmt.Sprintf("connection %q needs %q", n.name(), p.name), Hint: p.doc})
+			}
+			continue
+		}
+		if v, ok := l.value(e, p.shape, p.enum, here); ok && l.noReference(e, p.shape) {
+			if err := assign(target.Elem().Field(p.index), v.fixed); err != nil {
+				e.add(issue{Code: "wrong-type", What: fmt.Sprintf("%s: %s", e.what(), err)})
+			}
+		}
+	}
+	for _, p := range inherited {
+		e, given := got[p.name]
+		if !given {
+			continue
+		}
+		if v, ok := l.value(e, p.shape, p.enum, here); ok && l.noReference(e, p.shape) {
+			c.defaults[p.name] = v
+		}
+	}
+	return c
+}
+
+// noReference reports a reference where the text itself is taken: it would
+// be sent as it is.
+func (l *loader) noReference(n node, s shape) bool {
+	if s.form != formText || n.Kind != yaml.ScalarNode || !isReference(n.Value) {
+		return true
+	}
+	n.add(issue{Code: "bad-reference", What: n.what() + " is no secret and takes no reference", Hint: "write the text itself"})
+	return false
+}
+
+// connectionFor is the connection a step uses: the one it names, the only one
+// of its kind, or the one called default. ok is false if something is wrong.
+func (l *loader) connectionFor(n node, a *action, via string, at node) (name string, c *connection, ok bool) {
+	have := l.conns[a.Name]
+	switch {
+	case via != "" && a.Conn == nil:
+		at.addAtKey(issue{Code: "unknown-connection", What: fmt.Sprintf("%s has no connections, \"via\" means nothing here", a.Name), Hint: "remove it"})
+		return "", nil, false
+	case via != "":
+		if c, ok = have[via]; !ok {
+			at.add(issue{Code: "unknown-connection", What: fmt.Sprintf("there is no %s connection %q", a.Name, via), Hint: suggestion(via, a.Name+" connections", sortedKeys(have))})
+		}
+		return via, c, ok
+	case a.Conn == nil:
+		return "", nil, true
+	}
+	if c, ok = have["default"]; ok {
+		return "default", c, true
+	}
+	if len(have) == 1 {
+		name = sortedKeys(have)[0]
+		return name, have[name], true
+	}
+	if !a.ConnRequired {
+		return "", nil, true
+	}
+	if len(have) == 0 {
+		n.addAtKey(issue{Code: "unknown-connection", What: fmt.Sprintf("%s needs a connection, and there is none", a.Name), Hint: fmt.Sprintf("connections: { %s: { default: { %s } } }", a.Name, enumerate(names(a.settings)))})
+	} else {
+		n.addAtKey(issue{Code: "unknown-connection", What: fmt.Sprintf("%s has several connections, and this step names none", a.Name), Hint: suggestion("", "say via:, one of", sortedKeys(have))})
+	}
+	return "", nil, false
+}

@@ -1,0 +1,39 @@
+// Package rules turns rules files into a [Set]: what the engine asks for every
+// event and every step. It knows YAML and expr, and no platform or action by
+// itself: those come as kinds in [Options].
+//
+// # From file to set
+//
+//	[]File ── parse ──► nodes ── read sections ──► Set
+//	            │                     │
+//	            └──── Problems ◄──────┘   every mistake of every file, in order
+//
+// [Load] never stops at the first mistake. parse.go reads a file and checks
+// what holds for every YAML node: size, encoding, no aliases, no tags, no key
+// twice, no text cut by a comment. load.go then reads the sections in an order
+// that lets expressions name what the files define; each section has its file:
+// list.go, table.go, source.go, connection.go, rule.go, branch.go.
+//
+// Keys are checked on the nodes, because a decoder says neither where a
+// mistake is nor all of them at once. node.go holds what all sections share: a
+// node that knows its file, its key and its rule, and reports problems at its
+// place. document.go finds the place of a character within a quoted value and
+// keeps secrets out of the lines that are shown.
+//
+// # Values and expressions
+//
+// A step's parameters are checked against the struct of its action (params.go)
+// and become values (value.go): fixed ones, and texts with ${…} (template.go).
+// What an expression results in is inserted as data and never read again.
+//
+// Expressions are compiled by compiler.compile (expr.go) against the facts of
+// each event type the rule is about (env.go), so that a misspelt fact is a
+// mistake at load.
+//
+// # Evaluating
+//
+// [Set.Match] looks at the rules for the event's type only. A condition has
+// three outcomes: true, false and error; an error is never a no. A Set is
+// immutable and safe for concurrent use, and nothing in it panics on account
+// of an event.
+package rules

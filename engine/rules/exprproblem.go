@@ -1,0 +1,205 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/expr-lang/expr/file"
+)
+
+// issue is one mistake in an expression.
+type issue struct {
+	Offset, Width int // characters into the expression, from 0
+	Code          string
+	What          string
+	Why           string
+	Hint          string
+	Warning       bool
+}
+
+var (
+	unexpectedToken = regexp.MustCompile(`^unexpected token (\w+)(?:\((.*)\))?`)
+	numberBefore    = regexp.MustCompile(`(?:^|[^\w.])(\d+)\s*$`)
+	mixedCoalesce   = regexp.MustCompile(`^Operator \((.*)\) and coalesce`)
+)
+
+// parseIssue rewrites a message of expr's parser. src is the expression.
+func parseIssue(src []rune, err error) issue {
+	i := issue{Width: 1, Code: "syntax-error", What: "the expression cannot be read"}
+	var e *file.Error
+	if !errors.As(err, &e) {
+		return i
+	}
+	i.Offset = min(max(0, e.From), max(0, len(src)-1))
+	i.Width = max(1, min(e.To, len(src))-i.Offset)
+	for isWord(src[i.Offset]) && i.Offset+i.Width < len(src) && isWord(src[i.Offset+i.Width]) {
+		i.Width++ // a duration, of which the parser saw one digit
+	}
+	found := string(src[i.Offset:min(len(src), i.Offset+i.Width)])
+	switch m := unexpectedToken.FindStringSubmatch(e.Message); {
+	case m != nil && m[1] == "EOF", e.Message == "unexpected end of expression":
+		i.Offset, i.Width = lastWord(src)
+		i.What, i.Hint = "the expression ends too early", "something is missing after "+string(src[i.Offset:i.Offset+i.Width])
+	case m != nil:
+		i.What, i.Hint = unexpected(m[1], found)
+		if number := numberBefore.FindStringSubmatch(string(src[:i.Offset])); number != nil {
+			if _, err := parseDuration(number[1] + found); err == nil {
+				i.Hint = "a duration is one word: " + number[1] + found
+			}
+			if found == ":" {
+				i.Hint = `a time of day stands in quotes: clock(now()) > "08:00"`
+			}
+		}
+	case mixedCoalesce.MatchString(e.Message):
+		op := mixedCoalesce.FindStringSubmatch(e.Message)[1]
+		i.What, i.Hint = fmt.Sprintf("?? and %s cannot stand side by side", op), fmt.Sprintf("put brackets around ?? and its values: (x ?? 0) %s …", op)
+	case strings.Contains(e.Message, "maximum allowed nodes"):
+		return issue{Width: len(src), Code: "expression-too-large", What: fmt.Sprintf("the expression has more than %d parts", maxNodes), Hint: "split it into several conditions, or keep long lists under lists:"}
+	case strings.HasPrefix(e.Message, "invalid char escape"):
+		i.What, i.Hint = "this is no escape sequence", `a backslash is written \\ inside quotes; in `+"`…`"+` it is itself`
+	case e.Message == "expected name":
+		// The parser is one token further by now.
+		i.Offset, i.Width = lastWord(src[:max(1, i.Offset)])
+		found = string(src[i.Offset : i.Offset+i.Width])
+		i.What, i.Hint = fmt.Sprintf("a name belongs after the point, not %s", found), `names with other characters are written x["the-name"]`
+	case strings.HasPrefix(e.Message, "expected at least"):
+		i.What, i.Hint = "an argument is missing here", "a list and a condition belong in the brackets: any(session.participants, .role == \"host\")"
+	case strings.HasPrefix(e.Message, "wrap predicate"):
+		i.What, i.Hint = "several expressions need braces", "write { … ; … }"
+	case strings.HasPrefix(e.Message, "a map key"):
+		i.What, i.Hint = "a key belongs here", `write { "key": value }`
+	}
+	return i
+}
+
+// unexpected says what is wrong with a token the parser did not expect.
+func unexpected(kind, found string) (what, hint string) {
+	what = fmt.Sprintf("%s is not expected here", found)
+	switch {
+	case found == "is" || found == "equals" || found == "eq":
+		return what, "write =="
+	case found == "isnt" || found == "ne":
+		return what, "write !="
+	case found == "gt" || found == "lt":
+		return what, "write > or <"
+	case found == "like" || found == "includes" || found == "has" || found == "starts" || found == "ends":
+		return what, `write contains, startsWith, endsWith or matches; for lists: "x" in list`
+	case found == "not":
+		return what, "write not before the condition: not (a == b), a not in b"
+	case found == "." || found == "#":
+		return what, ". and # alone stand for the element in any(…), all(…), filter(…), map(…) and the like"
+	case found == ")" || found == "]" || found == "}" || found == ",":
+		return what, "a value is missing before it"
+	case kind == "Number" && strings.ContainsAny(found, "smhdw"):
+		return what, "a duration is one word: 1h30m"
+	case kind == "Identifier" && closest(found, wordOperators()) != "":
+		return what, "did you mean " + closest(found, wordOperators()) + "?"
+	case kind == "Identifier" || kind == "Number" || kind == "String" || kind == "Bracket":
+		return what, "an operator is missing before it, such as ==, in, and, or"
+	case kind == "Operator":
+		return what, "a value is missing before it"
+	}
+	return what, ""
+}
+
+// wordOperators are the operators that are words.
+func wordOperators() []string {
+	return []string{"and", "or", "not", "in", "contains", "startsWith", "endsWith", "matches"}
+}
+
+// lastWord is the place of the last word of src.
+func lastWord(src []rune) (offset, width int) {
+	end := len(src)
+	for end > 1 && strings.ContainsRune(" \t\r\n", src[end-1]) {
+		end--
+	}
+	start := end - 1
+	if isWord(src[start]) {
+		for start > 0 && isWord(src[start-1]) {
+			start--
+		}
+	} else {
+		for start > 0 && !isWord(src[start-1]) && !strings.ContainsRune(" \t\r\n", src[start-1]) {
+			start--
+		}
+	}
+	return start, end - start
+}
+
+// evalError is why an evaluation ended, in words for people.
+type evalError struct{ what string }
+
+func (e *evalError) Error() string { return e.what }
+
+// unknownHere is the error of an operation on an unknown value.
+func unknownHere(name string) error { return &evalError{name + " is unknown here"} }
+
+// operands name the two sides of an operator in messages about evaluations.
+type operands struct{ op, left, right string }
+
+var (
+	badOperation  = regexp.MustCompile(`invalid operation: (.+) [<>=]+ (.+)$`)
+	badConversion = regexp.MustCompile(`interface conversion: interface \{\} is (.+), not (.+)$`)
+)
+
+// explain rewrites what the virtual machine says. Its messages name Go types.
+func (p *program) explain(err error) error {
+	var known *evalError
+	if errors.As(err, &known) {
+		return known
+	}
+	var e *file.Error
+	if !errors.As(err, &e) {
+		return &evalError{"the expression cannot be evaluated"}
+	}
+	if strings.Contains(e.Message, "memory budget") {
+		return &evalError{fmt.Sprintf("the expression makes lists of more than %d elements", maxElements)}
+	}
+	o, ok := p.operators[e.From]
+	if !ok {
+		return &evalError{"the expression cannot be evaluated: a value does not fit"}
+	}
+	if m := badOperation.FindStringSubmatch(e.Message); m != nil {
+		left, right := goKind(m[1]), goKind(m[2])
+		switch {
+		case m[1] == "<nil>":
+			return unknownHere(o.left)
+		case m[2] == "<nil>":
+			return unknownHere(o.right)
+		}
+		return &evalError{fmt.Sprintf("%s is %s here and %s is %s: they cannot be compared by %s", o.left, left, o.right, right, o.op)}
+	}
+	if m := badConversion.FindStringSubmatch(e.Message); m != nil {
+		return &evalError{fmt.Sprintf("%s needs %s on both sides, and one of %s and %s is %s here", o.op, goKind(m[2]), o.left, o.right, goKind(m[1]))}
+	}
+	return &evalError{fmt.Sprintf("%s %s %s cannot be evaluated here", o.left, o.op, o.right)}
+}
+
+// goKind names a Go type for people.
+func goKind(name string) string {
+	switch name {
+	case "string":
+		return kindName(kindText)
+	case "int":
+		return kindName(kindWhole)
+	case "float64":
+		return kindName(kindFloat)
+	case "bool":
+		return kindName(kindBool)
+	case "time.Time":
+		return kindName(kindTime)
+	case "time.Duration":
+		return kindName(kindDuration)
+	case "<nil>", "nil":
+		return "unknown"
+	}
+	switch {
+	case strings.HasPrefix(name, "[]"):
+		return kindName(kindList)
+	case strings.HasPrefix(name, "map["):
+		return kindName(kindMap)
+	}
+	return typ{kind: kindRecord}.words()
+}

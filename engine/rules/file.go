@@ -1,0 +1,78 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// File is one rules file.
+type File struct {
+	Name string // as people named it: messages begin with it
+	Text []byte
+}
+
+// ReadFiles reads the rules at path: the file, or all *.yaml of a folder
+// except *.test.yaml, sorted by name. Files named in lists: are read by Load.
+func ReadFiles(path string) ([]File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, readError(path, err)
+	}
+	names := []string{path}
+	if info.IsDir() {
+		if names, err = filepath.Glob(filepath.Join(globQuote(path), "*.yaml")); err != nil {
+			return nil, readError(path, err)
+		}
+		names = slices.DeleteFunc(names, func(name string) bool {
+			return strings.HasSuffix(name, ".test.yaml") || strings.HasPrefix(filepath.Base(name), ".")
+		})
+		if len(names) == 0 {
+			return nil, fmt.Errorf("%s: there is no *.yaml file in this folder", path)
+		}
+	}
+	files := make([]File, 0, len(names))
+	for _, name := range names {
+		text, err := readBounded(name)
+		if err != nil {
+			return nil, readError(name, err)
+		}
+		files = append(files, File{name, text})
+	}
+	return files, nil
+}
+
+// globQuote makes a folder's name harmless in a pattern.
+func globQuote(path string) string {
+	return strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(path)
+}
+
+// readBounded reads one byte more than Load accepts, so that it can say so.
+func readBounded(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readAtMost(f, maxFile+1)
+}
+
+// readError words what the system says about a path for people.
+func readError(path string, err error) error {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return missingPath(path)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("%s: reading it is not permitted to this user: %w", path, os.ErrPermission)
+	}
+	return fmt.Errorf("read %s: %w", path, err)
+}
+
+// missingPath is os.ErrNotExist in words for people.
+type missingPath string
+
+func (p missingPath) Error() string   { return string(p) + ": there is no such file or folder" }
+func (missingPath) Is(err error) bool { return err == os.ErrNotExist }
