@@ -1,0 +1,58 @@
+package actions
+
+import (
+	"github.com/gavelhq/gavel/engine"
+)
+
+// What follows reads the static values of a step, as they come out of YAML.
+
+// givenOf are those of names that the step gives, as a value or with ${…}.
+func givenOf(in engine.CheckInput, names ...string) []string {
+	var given []string
+	for _, name := range names {
+		if _, static := in.With[name]; static || in.Dynamic[name] {
+			given = append(given, name)
+		}
+	}
+	return given
+}
+
+func asMap(v any) (map[string]any, bool) {
+	switch v := v.(type) {
+	case map[string]any:
+		return v, true
+	case map[string]string:
+		m := make(map[string]any, len(v))
+		for key, text := range v {
+			m[key] = text
+		}
+		return m, true
+	}
+	return nil, false
+}
+
+func asList(v any) []any {
+	switch v := v.(type) {
+	case []any:
+		return v
+	case []int:
+		list := make([]any, len(v))
+		for i, n := range v {
+			list[i] = n
+		}
+		return list
+	}
+	return nil
+}
+
+func asInt(v any) (int64, bool) {
+	switch v := v.(type) {
+	case int:
+		return int64(v), true
+	case int64:
+		return v, true
+	case float64: // how JSON says it
+		return int64(v), v == float64(int64(v))
+	}
+	return 0, false
+}

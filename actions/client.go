@@ -1,0 +1,204 @@
+package actions
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/gavelhq/gavel/engine"
+)
+
+const (
+	maxAnswer      = 256 << 10        // bytes of an answer that are read, after decompression
+	maxHeaders     = 32 << 10         // bytes of its header
+	defaultTimeout = 10 * time.Second // of an attempt, where the step gives none
+)
+
+// client makes the outbound requests of all actions. It is safe for
+// concurrent use.
+type client struct {
+	transport *http.Transport
+	agent     string
+	now       func() time.Time
+}
+
+// newClient makes a client that calls only what o allows. resolver nil is the
+// system's.
+func newClient(o Options, resolver *net.Resolver) *client {
+	dialer := &net.Dialer{Timeout: defaultTimeout, Resolver: resolver, Control: guard(o.AllowNet)}
+	return &client{
+		agent: "gavel/" + o.Version,
+		now:   o.Now,
+		transport: &http.Transport{
+			Proxy:                  nil, // a proxy would resolve names behind the guard's back
+			DialContext:            dialer.DialContext,
+			ForceAttemptHTTP2:      true,
+			TLSHandshakeTimeout:    defaultTimeout,
+			MaxResponseHeaderBytes: maxHeaders,
+			MaxConnsPerHost:        16, // a target that hangs holds no more than this
+			MaxIdleConnsPerHost:    4,
+			MaxIdleConns:           100,
+			IdleConnTimeout:        time.Minute,
+		},
+	}
+}
+
+// over is the http.Client that sends through t: no redirects, no cookies, and
+// no timeout but the context's.
+func over(t http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport:     t,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte // nil if it was longer than maxAnswer
+	long   bool
+}
+
+// do sends req once. Its error is ready for the engine and names what, not
+// the URL: that may hold credentials.
+func (c *client) do(req *http.Request, what string, hide secrets) (answer, error) {
+	req.Header.Set("User-Agent", c.agent)
+	resp, err := over(c.transport).Do(req)
+	if err != nil {
+		return answer{}, unreachable(what, err, hide)
+	}
+	defer resp.Body.Close()
+	a := answer{status: resp.StatusCode, header: resp.Header}
+	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1)); err != nil {
+		return answer{}, unreachable(what+": the answer broke off", err, hide)
+	}
+	if len(a.body) > maxAnswer {
+		a.body, a.long = nil, true
+	}
+	a.body = hide.inBytes(a.body)
+	return a, nil
+}
+
+// within gives ctx the default deadline unless the step brought one.
+func within(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, defaultTimeout)
+}
+
+// unreachable classifies a request that got no whole answer. All is transient
+// (certificates too: they get renewed) but a target that is not allowed.
+func unreachable(what string, err error, hide secrets) error {
+	var blocked *blockedError
+	if errors.As(err, &blocked) {
+		return engine.Permanent(fmt.Errorf("%s: %w", what, blocked))
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err // u prints the URL with everything in it
+	}
+	text := hide.in(what + ": " + err.Error())
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		text = what + ": no complete answer in time"
+	case errors.Is(err, context.Canceled):
+		text = what + ": interrupted"
+	}
+	return &worded{text, err}
+}
+
+// refusal classifies an answer that is no success. said is what the target
+// gave as its reason.
+func refusal(what string, status int, header http.Header, now time.Time, said string, hide secrets) error {
+	text := fmt.Sprintf("%s: %d %s", what, status, http.StatusText(status))
+	if to, err := url.Parse(header.Get("Location")); err == nil && status/100 == 3 && to.Path+to.Host != "" {
+		text += " to " + to.Host + to.EscapedPath() + ": redirects are not followed, use the new address"
+	}
+	if said != "" {
+		text += ": " + said
+	}
+	err := errors.New(hide.in(strings.TrimSpace(text)))
+	if !passing(status) {
+		return engine.Permanent(err)
+	}
+	if d, ok := retryAfter(header, now); ok {
+		return engine.RetryAfter(err, d)
+	}
+	return err
+}
+
+// passing reports whether the same request may fare better later.
+func passing(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	case http.StatusNotImplemented:
+		return false
+	}
+	return status >= 500 && status < 600
+}
+
+// retryAfter reads seconds or a date (RFC 9110, 10.2.3). The engine clamps it.
+func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
+	text := h.Get("Retry-After")
+	if n, err := strconv.ParseUint(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(n, 1<<31)) * time.Second, true
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return max(at.Sub(now), 0), true
+	}
+	return 0, false
+}
+
+// excerpt is the start of an answer for an error text: one line of printable
+// characters.
+func excerpt(body []byte) string {
+	const most = 200
+	line := strings.Join(strings.FieldsFunc(string(body[:min(len(body), 4*most)]), func(r rune) bool {
+		return !unicode.IsPrint(r) || r == ' ' || r == unicode.ReplacementChar
+	}), " ")
+	if runes := []rune(line); len(runes) > most {
+		line = string(runes[:most]) + "…"
+	}
+	return line
+}
+
+// worded is err in other words.
+type worded struct {
+	text string
+	error
+}
+
+func (e *worded) Error() string { return e.text }
+func (e *worded) Unwrap() error { return e.error }
+
+// secrets are texts that must not show up in what is stored, wherever a target
+// puts them.
+type secrets []string
+
+func (s secrets) in(text string) string { return string(s.inBytes([]byte(text))) }
+
+func (s secrets) inBytes(text []byte) []byte {
+	for _, x := range s {
+		if len(x) >= 6 { // shorter ones would blank out half of an ordinary text
+			text = bytes.ReplaceAll(text, []byte(x), []byte("redacted"))
+		}
+	}
+	return text
+}
+
+// permanent is short for a failure of the step's own making.
+func permanent(format string, args ...any) error {
+	return engine.Permanent(fmt.Errorf(format, args...))
+}
