@@ -1,0 +1,326 @@
+package web_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gavelhq/gavel/engine"
+	"github.com/gavelhq/gavel/engine/web"
+)
+
+// fakeStore holds rows in memory and notes the last query.
+type fakeStore struct {
+	events     []engine.EventRow
+	deliveries []engine.Received
+	runs       []engine.Run
+	entries    []engine.Entry
+	entriesErr error
+	sources    []engine.Source
+	err        error
+	asked      engine.Query
+}
+
+func pick[Row any](rows []Row, q engine.Query, id func(Row) string) []Row {
+	var out []Row
+	for _, r := range rows {
+		if strings.HasPrefix(id(r), q.ID) && len(out) < q.Limit {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func (f *fakeStore) Events(_ context.Context, q engine.Query) ([]engine.EventRow, error) {
+	f.asked = q
+	return pick(f.events, q, func(e engine.EventRow) string { return e.ID }), f.err
+}
+
+func (f *fakeStore) Event(_ context.Context, id string) (engine.EventRow, error) {
+	for _, e := range f.events {
+		if e.ID == id {
+			e.Payload = json.RawMessage(`{"as":"sent"}`)
+			return e, nil
+		}
+	}
+	return engine.EventRow{}, engine.ErrNotFound
+}
+
+func (f *fakeStore) Deliveries(_ context.Context, q engine.Query) ([]engine.Received, error) {
+	f.asked = q
+	return pick(f.deliveries, q, func(d engine.Received) string { return d.ID }), f.err
+}
+
+func (f *fakeStore) Runs(_ context.Context, q engine.Query) ([]engine.Run, error) {
+	f.asked = q
+	return pick(f.runs, q, func(r engine.Run) string { return r.ID }), f.err
+}
+
+func (f *fakeStore) Run(_ context.Context, id string) (engine.Run, error) {
+	for _, r := range f.runs {
+		if r.ID == id {
+			return r, nil
+		}
+	}
+	return engine.Run{}, engine.ErrNotFound
+}
+
+func (f *fakeStore) Entries(_ context.Context, _ engine.Query, from, to time.Time, yield func(engine.Entry) error) error {
+	for _, e := range f.entries {
+		if e.At.Before(from) || !e.At.Before(to) {
+			continue
+		}
+		if err := yield(e); err != nil {
+			return err
+		}
+	}
+	return f.entriesErr
+}
+
+func (f *fakeStore) SourceStates(context.Context) ([]engine.Source, error) { return f.sources, f.err }
+func (f *fakeStore) Stats(context.Context) (engine.Stats, error) {
+	return engine.Stats{Events: int64(len(f.events))}, f.err
+}
+
+// fakeServer is a server whose answers the test sets.
+type fakeServer struct {
+	run    *engine.Run
+	err    error
+	report web.ReloadReport
+	ready  error
+}
+
+func (f *fakeServer) Retry(context.Context, string) (*engine.Run, error) { return f.run, f.err }
+func (f *fakeServer) Reload(context.Context) (web.ReloadReport, error)   { return f.report, f.err }
+func (f *fakeServer) Ready() error                                       { return f.ready }
+func (f *fakeServer) Status() web.Status                                 { return web.Status{State: "running"} }
+func noSources() ([]web.ConfiguredSource, error)                         { return nil, nil }
+func get(h http.Handler, method, target string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(method, target, nil))
+	return w
+}
+
+func at(minute int) time.Time {
+	return time.Date(2026, 11, 20, 14, minute, 0, 0, time.FixedZone("CET", 3600))
+}
+
+func eventRow(id string) engine.EventRow {
+	d := 72 * time.Minute
+	return engine.EventRow{Event: engine.Event{
+		ID: id, Type: engine.SessionEnded, Source: "pnm", Time: at(1), Received: at(2),
+		Session: engine.Session{ID: "s1", Duration: &d},
+	}, Outcome: engine.Outcome{Runs: []engine.RunRef{{Rule: "long", Run: "run_1"}}}}
+}
+
+func TestAnswers(t *testing.T) {
+	store := &fakeStore{
+		events:     []engine.EventRow{eventRow("evt_BBBB"), eventRow("evt_AAAA")},
+		deliveries: []engine.Received{{ID: "dlv_AAAA", At: at(2), Verdict: engine.VerdictBadSignature, Status: 401}},
+		runs: []engine.Run{{
+			ID: "run_AAAA", Rule: "long", State: engine.RunFailed, Created: at(3),
+			Steps: []engine.StepRecord{{ID: "1", Action: "http", State: engine.StepDone, Took: 212 * time.Millisecond}},
+			Call:  &engine.StepCall{ID: "2", Action: "slack"}, Tries: []engine.Try{{At: at(4), Took: time.Second, Error: "503"}},
+		}},
+	}
+	up := &fakeServer{run: &store.runs[0], report: web.ReloadReport{Accepted: true}}
+	tests := []struct {
+		name, method, target string
+		server               web.Server
+		status               int
+		has                  string
+	}{
+		{"events", "GET", "/api/v1/events", nil, 200, `"duration":{"seconds":4320,"text":"1h12m"}`},
+		{"times in UTC", "GET", "/api/v1/events", nil, 200, `"time":"2026-11-20T13:01:00Z"`},
+		{"next page", "GET", "/api/v1/events?limit=1", nil, 200, `"next":"evt_BBBB"`},
+		{"one event has its payload", "GET", "/api/v1/events/evt_AAAA", nil, 200, `"raw":{"as":"sent"}`},
+		{"start of an id", "GET", "/api/v1/events/evt_B", nil, 200, `"id":"evt_BBBB"`},
+		{"ambiguous id", "GET", "/api/v1/events/evt_", nil, 409, "evt_BBBB, evt_AAAA"},
+		{"no such event", "GET", "/api/v1/events/evt_C", nil, 404, "gavel events list"},
+		{"id too short", "GET", "/api/v1/runs/r", nil, 400, "at least"},
+		{"deliveries", "GET", "/api/v1/deliveries?refused=true", nil, 200, `"verdict":"bad_signature"`},
+		{"one delivery", "GET", "/api/v1/deliveries/dlv_AAAA", nil, 200, `"status":401`},
+		{"runs", "GET", "/api/v1/runs?state=failed", nil, 200, `"took":{"seconds":0.212,"text":"212ms"}`},
+		{"attempts of the current step", "GET", "/api/v1/runs/run_AAAA", nil, 200, `"current":{"id":"2","branch":"","action":"slack","state":"pending","tries":[{"at":"2026-11-20T13:04:00Z"`},
+		{"no such state", "GET", "/api/v1/runs?state=broken", nil, 400, "ready, queued, running"},
+		{"misspelt filter", "GET", "/api/v1/events?sourc=pnm", nil, 400, "cursor, id, limit"},
+		{"filter twice", "GET", "/api/v1/events?source=a&source=b", nil, 400, "once"},
+		{"limit too high", "GET", "/api/v1/events?limit=100000", nil, 400, "from 1 to"},
+		{"bad time", "GET", "/api/v1/events?since=yesterday", nil, 400, "2026-11-20T14:00:00Z"},
+		{"nothing there", "GET", "/debug/pprof/", nil, 404, "/api/v1/"},
+		{"wrong method", "POST", "/api/v1/events", nil, 405, "POST"},
+		{"empty list is no null", "GET", "/api/v1/runs?id=x", nil, 200, `"runs":[]`},
+		{"status", "GET", "/api/v1/status", up, 200, `"store":{"events":2`},
+		{"ready", "GET", "/readyz", up, 200, "ready"},
+		{"not ready", "GET", "/readyz", &fakeServer{ready: errors.New("the server is stopping")}, 503, "stopping"},
+		{"healthy without a server", "GET", "/healthz", nil, 200, "ok"},
+		{"not ready without a server", "GET", "/readyz", nil, 503, "gavel serve"},
+		{"no status without a server", "GET", "/api/v1/status", nil, 503, "gavel serve"},
+		{"no reload without a server", "POST", "/api/v1/reload", nil, 503, "gavel serve"},
+		{"no retry without a server", "POST", "/api/v1/runs/run_AAAA/retry", nil, 503, "gavel serve"},
+		{"retry", "POST", "/api/v1/runs/run_AAAA/retry", up, 200, `"id":"run_AAAA"`},
+		{"retry of nothing", "POST", "/api/v1/runs/run_ZZZZ/retry", up, 404, "gavel runs list"},
+		{"reload", "POST", "/api/v1/reload", up, 200, `"accepted":true`},
+		{"reload refused", "POST", "/api/v1/reload", &fakeServer{report: web.ReloadReport{Problems: engine.Problems{{What: "unknown key"}}}}, 409, "unknown key"},
+		{"usage without a period", "GET", "/api/v1/usage", nil, 400, "from=2026-11-01"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := web.New(web.Options{Store: store, Server: tt.server, Sources: noSources})
+			w := get(h, tt.method, tt.target)
+			if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.has) {
+				t.Errorf("got %d %s\nwant %d with %s", w.Code, w.Body, tt.status, tt.has)
+			}
+			if !json.Valid(w.Body.Bytes()) {
+				t.Errorf("no JSON: %s", w.Body)
+			}
+		})
+	}
+}
+
+func TestQueryReachesTheStore(t *testing.T) {
+	store := &fakeStore{}
+	h := web.New(web.Options{Store: store, Sources: noSources})
+	get(h, "GET", "/api/v1/events?source=pnm&type=session_ended&rule=r&room=a+b&session=s&unmatched=true&since=2026-11-20T14:00:00Z&after=e1&cursor=e9&limit=7")
+	want := engine.Query{
+		Source: "pnm", Type: "session_ended", Rule: "r", Room: "a b", Session: "s", Unmatched: true,
+		Since: time.Date(2026, 11, 20, 14, 0, 0, 0, time.UTC), After: "e1", Cursor: "e9", Limit: 8, // one more: is there a next page?
+	}
+	if diff := cmp.Diff(want, store.asked); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSources(t *testing.T) {
+	store := &fakeStore{sources: []engine.Source{{Name: "old", Tenant: "t"}, {Name: "pnm", Sessions: 2, LastEvent: at(5)}}}
+	h := web.New(web.Options{Store: store, Sources: func() ([]web.ConfiguredSource, error) {
+		return []web.ConfiguredSource{{Name: "pnm", Platform: "plugnmeet"}, {Name: "meet", Platform: "openvidu-meet"}}, nil
+	}})
+	var l web.SourceList
+	if err := json.Unmarshal(get(h, "GET", "/api/v1/sources").Body.Bytes(), &l); err != nil {
+		t.Fatal(err)
+	}
+	want := []web.Source{
+		{ConfiguredSource: web.ConfiguredSource{Name: "meet", Platform: "openvidu-meet"}},
+		{ConfiguredSource: web.ConfiguredSource{Name: "old", Tenant: "t"}, Removed: true},
+		{ConfiguredSource: web.ConfiguredSource{Name: "pnm", Platform: "plugnmeet"}, Sessions: 2, LastEvent: at(5).UTC()},
+	}
+	if diff := cmp.Diff(want, l.Sources); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestErrorsOfTheStore(t *testing.T) {
+	for _, tt := range []struct {
+		err    error
+		status int
+	}{
+		{fmt.Errorf("%w: the disk is full", engine.ErrUnavailable), 503},
+		{errors.New("the database is malformed"), 500},
+	} {
+		h := web.New(web.Options{Store: &fakeStore{err: tt.err}, Sources: noSources})
+		if w := get(h, "GET", "/api/v1/events"); w.Code != tt.status || !strings.Contains(w.Body.String(), tt.err.Error()) {
+			t.Errorf("%v: got %d %s", tt.err, w.Code, w.Body)
+		}
+	}
+}
+
+// clients are both ways to the handler: through a socket and in the process.
+func clients(t *testing.T, h http.Handler) map[string]*web.Client {
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	u, err := url.Parse(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]*web.Client{
+		"socket": web.NewClient(roundTrip(func(r *http.Request) (*http.Response, error) {
+			r.URL.Host = u.Host
+			return http.DefaultTransport.RoundTrip(r)
+		})),
+		"local": web.NewClient(web.Local(h)),
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestClient(t *testing.T) {
+	store := &fakeStore{events: []engine.EventRow{eventRow("evt_AAAA")}}
+	h := web.New(web.Options{Store: store, Server: &fakeServer{report: web.ReloadReport{Error: "no such file"}}, Sources: noSources})
+	for name, c := range clients(t, h) {
+		t.Run(name, func(t *testing.T) {
+			var l web.EventList
+			if err := c.Get(t.Context(), "events", url.Values{"limit": {"5"}}, &l); err != nil {
+				t.Fatal(err)
+			}
+			if len(l.Events) != 1 || time.Duration(*l.Events[0].Session.Duration) != 72*time.Minute {
+				t.Errorf("got %+v", l.Events)
+			}
+			err := c.Get(t.Context(), "events/evt_nothing", nil, &web.Event{})
+			var e *web.Error
+			if !errors.As(err, &e) || e.Status != 404 || e.Hint == "" {
+				t.Errorf("got %#v", err)
+			}
+			var r web.ReloadReport
+			if err := c.Post(t.Context(), "reload", &r); err != nil || r.Error != "no such file" {
+				t.Errorf("a refused reload is a report: got %v, %+v", err, r)
+			}
+			if err := c.Ready(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestUsage(t *testing.T) {
+	november := func(day int) time.Time { return time.Date(2026, 11, day, 0, 0, 0, 0, time.UTC) }
+	entries := []engine.Entry{{ID: "a", At: november(1)}, {ID: "b", At: november(30)}, {ID: "c", At: november(31)}}
+	whole := web.New(web.Options{Store: &fakeStore{entries: entries}, Sources: noSources})
+	broken := web.New(web.Options{Store: &fakeStore{entries: entries, entriesErr: errors.New("the disk went away")}, Sources: noSources})
+	for name, c := range clients(t, whole) {
+		var got []string
+		collect := func(e engine.Entry) error { got = append(got, e.ID); return nil }
+		if err := c.Usage(t.Context(), november(1), november(31), collect); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"a", "b"}, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	for name, c := range clients(t, broken) {
+		if err := c.Usage(t.Context(), november(1), november(31), func(engine.Entry) error { return nil }); err == nil {
+			t.Errorf("%s: a list that broke off looks whole", name)
+		}
+	}
+}
+
+func TestDuration(t *testing.T) {
+	for _, tt := range []struct {
+		d    time.Duration
+		want string
+	}{
+		{72 * time.Minute, "1h12m"}, {time.Hour, "1h"}, {5*time.Minute + 20*time.Second, "5m20s"}, {10 * time.Minute, "10m"},
+		{20*time.Second + 412*time.Millisecond, "20.4s"}, {212 * time.Millisecond, "212ms"}, {1100 * time.Microsecond, "1.1ms"},
+		{0, "0s"}, {-90 * time.Second, "-1m30s"}, {30 * time.Second, "30s"}, {100 * time.Hour, "100h"},
+	} {
+		if got := web.Duration(tt.d).String(); got != tt.want {
+			t.Errorf("%v: got %s, want %s", tt.d, got, tt.want)
+		}
+		text, err := json.Marshal(web.Duration(tt.d))
+		var back web.Duration
+		if err != nil || json.Unmarshal(text, &back) != nil || time.Duration(back) != tt.d {
+			t.Errorf("%v: %s does not come back: %v", tt.d, text, time.Duration(back))
+		}
+	}
+}
