@@ -1,0 +1,317 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gavelhq/gavel/engine"
+	"github.com/gavelhq/gavel/engine/web"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) runsCmd() *cobra.Command {
+	cmd := group(&cobra.Command{
+		Use:   "runs",
+		Short: "what the rules did, step by step",
+		Example: `  gavel runs list --failed --since 24h
+  gavel runs show 01K9F2M7
+  gavel runs retry 01K9F2M7`,
+	})
+	cmd.AddCommand(a.runsListCmd(), a.runsShowCmd(), a.runsRetryCmd())
+	return cmd
+}
+
+func (a *app) runsListCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "list runs, newest first",
+		Example: `  gavel runs list --failed --since 1h
+  gavel runs list --rule long-session -o json`,
+		Args: cobra.NoArgs,
+	}
+	f := filterFlags(cmd,
+		[2]string{"rule", "only of this `rule`"}, [2]string{"source", "only of this `source`"},
+		[2]string{"room", "only of this `room`"}, [2]string{"session", "only of this `session`"},
+		[2]string{"state", "only in this `state`: ready, queued, running, retrying, done, failed"})
+	failed := cmd.Flags().Bool("failed", false, "short for --state failed")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		params, err := f.values(a)
+		if err != nil {
+			return err
+		}
+		if *failed {
+			params.Set("state", engine.RunFailed)
+		}
+		c, err := a.connect(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer c.close()
+		var l web.RunList
+		if err := c.Get(cmd.Context(), "runs", params, &l); err != nil {
+			return answered(err)
+		}
+		if err := printList(a, l.Runs, a.runColumns()); err != nil {
+			return err
+		}
+		a.sayMore(l.Next)
+		return nil
+	}
+	return cmd
+}
+
+func (a *app) runColumns() []column[web.Run] {
+	return []column[web.Run]{
+		{"ID", func(r web.Run) any { return r.ID }},
+		{"RULE", func(r web.Run) any { return r.Rule }},
+		{"STATE", func(r web.Run) any { return state(r.State) }},
+		{"TRIGGER", func(r web.Run) any { return r.Trigger }},
+		{"ROOM", func(r web.Run) any { return r.Room }},
+		{"STARTED", func(r web.Run) any { return r.Created }},
+		{"TRIES", func(r web.Run) any { return tries(r) }},
+		{"ERROR", func(r web.Run) any { return a.runError(r) }},
+	}
+}
+
+// tries is "2/8" where the step may be tried eight times.
+func tries(r web.Run) string {
+	if r.Current == nil {
+		return ""
+	}
+	n := strconv.Itoa(len(r.Current.Tries))
+	if r.Current.Limit > 0 {
+		n += "/" + strconv.Itoa(r.Current.Limit)
+	}
+	return n
+}
+
+// runError is why a run failed, or why it waits and until when.
+func (a *app) runError(r web.Run) string {
+	if r.State != engine.RunRetrying || r.Current == nil || len(r.Current.Tries) == 0 {
+		return r.Reason
+	}
+	last := r.Current.Tries[len(r.Current.Tries)-1].Error
+	if wait := r.Due.Sub(a.now()); wait > 0 {
+		return fmt.Sprintf("%s (retry in %s)", last, web.Duration(wait.Round(time.Second)))
+	}
+	return last
+}
+
+func (a *app) runsShowCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show ID",
+		Short: "show one run with its steps and attempts",
+		Example: `  gavel runs show 01K9F2M7
+  gavel runs show 01K9F2M7 -o json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			var r web.Run
+			if err := c.Get(cmd.Context(), "runs/"+url.PathEscape(args[0]), nil, &r); err != nil {
+				return answered(err)
+			}
+			if a.output != "table" {
+				return printOne(a, r, a.runColumns())
+			}
+			a.printRun(r)
+			return nil
+		},
+	}
+}
+
+func (a *app) printRun(r web.Run) {
+	text, color := a.readableState(state(r.State))
+	a.field("run", "%s  %s", r.ID, a.paint(a.out, color, text))
+	a.field("rule", "%s (revision %s)", r.Rule, r.Revision)
+	a.field("trigger", "%s of %s  gavel events show %s", r.Trigger, r.Source, r.Event)
+	if r.Room != "" {
+		a.field("room", "%s", r.Room)
+	}
+	a.field("started", "%s", a.clock(r.Created))
+	if why := a.runError(r); why != "" {
+		a.field("reason", "%s", why)
+	}
+	if len(r.Steps) > 0 || r.Current != nil {
+		fmt.Fprintln(a.out)
+	}
+	branch := engine.BranchThen
+	for _, s := range r.Steps {
+		branch = a.printBranch(branch, s)
+		a.printStep(s)
+	}
+	if r.Current != nil {
+		a.printBranch(branch, *r.Current)
+		a.printStep(*r.Current)
+	}
+	if r.State == engine.RunFailed {
+		fmt.Fprintf(a.out, "\n  gavel runs retry %s   goes on at the step that failed; the others are not repeated\n", r.ID)
+	}
+}
+
+// printBranch names the branch of s where it is not the one before: steps
+// without an id count from 1 in each.
+func (a *app) printBranch(before string, s web.Step) string {
+	if s.Branch != before {
+		fmt.Fprintf(a.out, "  %s:\n", s.Branch[strings.LastIndexByte(s.Branch, '/')+1:])
+	}
+	return s.Branch
+}
+
+func (a *app) printStep(s web.Step) {
+	sign, color := a.mark("○", "-"), faint
+	switch s.State {
+	case engine.StepDone:
+		sign, color = a.mark("✓", "ok"), green
+	case engine.StepFailed:
+		sign, color = a.mark("✗", "FAIL"), red
+	case engine.StepSkipped:
+		sign, color = a.mark("⊘", "skip"), faint
+	}
+	name := s.Action
+	if s.ID != "" {
+		name = s.ID + " " + s.Action
+	}
+	if s.Via != "" {
+		name += " via " + s.Via
+	}
+	took := ""
+	if s.Took != nil {
+		took = s.Took.String()
+	}
+	fmt.Fprintf(a.out, "  %s %-28s %8s  %s\n", a.paint(a.out, color, sign), cleanCell(name), took, cleanCell(or(s.Error, s.Note)))
+	for i, t := range s.Tries {
+		fmt.Fprintf(a.out, "      attempt %d  %s  %s\n", i+1, a.clock(t.At), cleanCell(t.Error))
+	}
+	if len(s.With) > 0 && s.State != engine.StepSkipped {
+		fmt.Fprintf(a.out, "      %s\n", a.paint(a.out, faint, cut(cleanCell(compact(s.With)), 160)))
+	}
+}
+
+func (a *app) runsRetryCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "retry ID… | --failed",
+		Short: "make failed runs go on at the step that failed",
+		Long: `Steps that succeeded are not repeated, and the step that failed is repeated with
+the same parameters and the same idempotency key. The run goes on out of turn:
+it does not wait for other runs of its rule and session.`,
+		Example: `  gavel runs retry 01K9F2M7
+  gavel runs retry --failed --since 1h
+  gavel runs retry --failed --rule crm --yes`,
+	}
+	failed := cmd.Flags().Bool("failed", false, "every failed run that the other flags select")
+	f := filterFlags(cmd, [2]string{"rule", "only of this `rule`"}, [2]string{"source", "only of this `source`"})
+	yes := cmd.Flags().BoolP("yes", "y", false, "do not ask")
+	dry := cmd.Flags().Bool("dry-run", false, "only say which")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if *failed == (len(args) > 0) {
+			return errors.New("give ids, or --failed")
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := a.requireServer()
+		if err != nil {
+			return err
+		}
+		defer c.close()
+		ids := args
+		if *failed {
+			params, err := f.values(a)
+			if err != nil {
+				return err
+			}
+			params.Set("state", engine.RunFailed)
+			var l web.RunList
+			if err := c.Get(cmd.Context(), "runs", params, &l); err != nil {
+				return answered(err)
+			}
+			for _, r := range l.Runs {
+				ids = append(ids, r.ID)
+			}
+			if len(ids) == 0 {
+				a.say("no failed run")
+				return nil
+			}
+		}
+		if *dry {
+			for _, id := range ids {
+				a.printLine(a.out, "%s", id)
+			}
+			return nil
+		}
+		if err := a.confirmRetry(cmd.Context(), len(ids), *failed, *yes); err != nil {
+			return err
+		}
+		return a.retry(cmd, c, ids)
+	}
+	return cmd
+}
+
+// askAbove is the number of runs that are retried without a question.
+const askAbove = 20
+
+func (a *app) confirmRetry(ctx context.Context, n int, selected, yes bool) error {
+	if yes || n <= askAbove && (!selected || !a.stdinIsTerminal()) {
+		return nil
+	}
+	if !a.stdinIsTerminal() {
+		return fail(exitUsage, fmt.Errorf("this would retry %s", count(n, "run")), "say --yes, or look first with --dry-run")
+	}
+	fmt.Fprintf(a.err, "Retry %s? Steps that already succeeded are not repeated. [y/N] ", count(n, "run"))
+	answer := make(chan string, 1)
+	go func() { // Ctrl-C must not wait for the answer
+		line, _ := bufio.NewReader(a.in).ReadString('\n')
+		answer <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case line := <-answer:
+		yes = strings.HasPrefix(line, "y")
+	case <-ctx.Done():
+	}
+	if !yes {
+		return fail(exitInterrupted, errors.New("nothing was retried"), "")
+	}
+	return nil
+}
+
+func (a *app) retry(cmd *cobra.Command, c *connection, ids []string) error {
+	wrong := 0
+	var last error
+	for _, id := range ids {
+		var r web.Run
+		if err := c.Post(cmd.Context(), "runs/"+url.PathEscape(id)+"/retry", &r); err != nil {
+			last = answered(err)
+			wrong++
+			a.printLine(a.err, "%s %s %s", a.mark("✗", "FAIL"), id, err)
+			continue
+		}
+		if a.structured() {
+			if err := a.printJSONLine(r); err != nil {
+				return err
+			}
+			continue
+		}
+		a.printLine(a.out, "%s %s goes on, out of turn, at step %d of %s", a.mark("✓", "ok"), r.ID, r.At, r.Branch)
+	}
+	switch {
+	case wrong == 1 && len(ids) == 1:
+		var f *failure
+		if errors.As(last, &f) {
+			return fail(f.code, nil, f.hint)
+		}
+		return last
+	case wrong > 0:
+		return fail(exitFindings, fmt.Errorf("%d of %s were not retried", wrong, count(len(ids), "run")), "")
+	}
+	return nil
+}

@@ -1,0 +1,351 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gavelhq/gavel/actions"
+	"github.com/gavelhq/gavel/engine"
+	"github.com/gavelhq/gavel/engine/rules"
+	"github.com/gavelhq/gavel/engine/store"
+	"github.com/gavelhq/gavel/engine/web"
+	"github.com/gavelhq/gavel/triggers"
+	"github.com/oklog/ulid/v2"
+)
+
+// serviceOptions are what a service is made of besides the app's flags.
+type serviceOptions struct {
+	allowNet []netip.Prefix
+	proxies  []netip.Prefix
+	workers  int
+	log      *slog.Logger
+}
+
+// service is a running server: it owns the store, the engine and the two
+// listeners. It implements web.Server.
+type service struct {
+	app      *app
+	log      *slog.Logger
+	notify   notifier
+	kinds    []engine.PlatformKind
+	loader   *rulesLoader
+	store    *store.SQLite
+	engine   *engine.Engine
+	endpoint *triggers.Endpoint
+	api      http.Handler
+	started  time.Time
+	workers  int
+	stopping atomic.Bool
+
+	reloading sync.Mutex // one reload at a time
+
+	mu        sync.Mutex // of what follows
+	set       *rules.Set
+	loaded    time.Time
+	refused   *web.ReloadReport
+	refusedAt time.Time
+	hooks     string // base URL, "" until it listens
+}
+
+// newService loads the rules, opens the store and puts everything together.
+// Nothing runs yet. The caller closes it.
+func (a *app) newService(ctx context.Context, o serviceOptions) (*service, error) {
+	s := &service{app: a, log: o.log, notify: notifier{o.log}, kinds: a.platforms(), started: a.now(), workers: o.workers}
+	acts := actions.Builtin(actions.Options{AllowNet: o.allowNet, Log: o.log, Version: version, Now: a.now})
+	s.loader = a.newLoader(a.rulesFile(), s.kinds, acts, false)
+	set, _, err := a.readRules(s.loader)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(a.dataDir, 0o700); err != nil {
+		return nil, fail(exitUnreadable, fmt.Errorf("make the data folder: %w", err), "name another one with --data")
+	}
+	newID := func() string { return ulid.Make().String() } // sorted by time, safe for concurrent use
+	s.store, err = store.Open(ctx, a.dataDir, store.Options{NewID: newID, Now: a.now, Log: o.log})
+	if err != nil {
+		return nil, fail(exitUnreadable, err, "")
+	}
+	s.engine, err = engine.New(engine.Options{
+		Store: s.store, Actions: acts, Now: a.now, Rand: rand.Float64, Log: o.log, Workers: o.workers,
+		Load: func(text []byte) (engine.Planner, error) {
+			return rules.LoadRevision(text, rules.Options{Actions: acts, Platforms: s.kinds})
+		},
+	})
+	if err == nil {
+		s.endpoint = triggers.NewEndpoint(triggers.EndpointOptions{
+			Accept: s.engine.Accept, Refused: s.engine.Refused, Now: a.now, NewID: newID, TrustedProxies: o.proxies, Log: o.log,
+			Fill: func(ev *engine.Event) error { return s.engine.Planner().Fill(ev) },
+		})
+		err = s.use(ctx, set)
+	}
+	if err != nil {
+		s.close()
+		code := exitFindings
+		if errors.Is(err, engine.ErrUnavailable) {
+			code = exitUnreadable
+		}
+		return nil, fail(code, err, "")
+	}
+	s.api = web.New(web.Options{Store: s.store, Server: s, Sources: s.sources, Log: o.log})
+	return s, nil
+}
+
+// use makes set the rules in force, or leaves everything as it was.
+func (s *service) use(ctx context.Context, set *rules.Set) error {
+	s.mu.Lock()
+	before := s.set
+	s.mu.Unlock()
+	if err := s.endpoint.Use(s.kinds, set.Sources()); err != nil {
+		return err
+	}
+	if err := s.engine.Use(ctx, set, set.Connection); err != nil {
+		if before != nil { // they were in force a moment ago
+			err = errors.Join(err, s.endpoint.Use(s.kinds, before.Sources()))
+		}
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.set, s.loaded, s.refused, s.refusedAt = set, s.app.now(), nil, time.Time{}
+	return nil
+}
+
+// close closes the store. It is called after everything has stopped.
+func (s *service) close() {
+	if err := s.store.Close(); err != nil {
+		s.log.Error("close the store", "error", err)
+	}
+}
+
+// run serves on both listeners and advances runs until ctx ends, then stops
+// in order: no more deliveries, runs under way finish, the socket last, so
+// that the command line can watch.
+func (s *service) run(ctx context.Context, hooks, socket net.Listener) error {
+	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
+	hookServer := triggers.Server("", s.endpoint.Handler())
+	hookServer.ErrorLog = errorLog
+	apiServer := &http.Server{Handler: s.api, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 32 << 10, ErrorLog: errorLog}
+
+	asked := ctx // ends when somebody asks for it
+	ctx, cancel := context.WithCancelCause(asked)
+	defer cancel(nil)
+	var work sync.WaitGroup
+	fatal := func(what string, err error) {
+		if err != nil && !errors.Is(err, http.ErrServerClosed) {
+			cancel(fmt.Errorf("%s: %w", what, err))
+		}
+	}
+	engineDone := make(chan struct{})
+	work.Go(func() { fatal("serve webhooks", hookServer.Serve(hooks)) })
+	work.Go(func() { fatal("serve the socket", apiServer.Serve(socket)) })
+	work.Go(func() {
+		defer close(engineDone)
+		fatal("advance runs", s.engine.Run(ctx, drain-2*time.Second))
+	})
+	work.Go(func() {
+		changed := func() {
+			if s.loader.changed() {
+				s.reloadFor(ctx, "file change")
+			}
+		}
+		if err := watchFiles(ctx, s.log, s.loader.paths, changed); err != nil {
+			s.log.Warn("changes of the rules will not be noticed", "error", err, "hint", "reload by hand: gavel reload")
+		}
+	})
+	work.Go(func() {
+		s.notify.watchdog(ctx, func(ctx context.Context) error { _, err := s.store.SourceStates(ctx); return err })
+	})
+
+	s.mu.Lock()
+	s.hooks = baseURL(hooks.Addr())
+	s.mu.Unlock()
+	s.announce()
+	s.notify.ready(s.summary())
+
+	<-ctx.Done()
+	s.stopping.Store(true)
+	s.notify.stopping()
+	s.log.Info("stopping", "at_most", drain.String())
+	deadline, done := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer done()
+	if err := hookServer.Shutdown(deadline); err != nil {
+		hookServer.Close()
+	}
+	select {
+	case <-engineDone:
+	case <-deadline.Done():
+		// Everything that is left is on disk and goes on after the next start.
+		s.log.Error("stopped before everything under way had finished")
+		os.Exit(exitFindings)
+	}
+	apiServer.Close()
+	work.Wait()
+	s.log.Info("stopped")
+	if asked.Err() == nil {
+		return fail(exitFindings, context.Cause(ctx), "")
+	}
+	return nil
+}
+
+// announce says at the start what an admin needs to know.
+func (s *service) announce() {
+	st := s.Status()
+	s.log.Info("gavel "+st.Version, "data", st.Data, "workers", st.Workers)
+	s.log.Info("rules loaded", "file", st.Rules.File, "rules", st.Rules.Rules, "sources", st.Rules.Sources, "revision", short(st.Rules.Revision))
+	sources, _ := s.sources()
+	for _, c := range sources {
+		for _, url := range sourceURLs(st.Hooks, c) {
+			s.log.Info("webhooks", "source", c.Name, "platform", c.Platform, "url", url, "secret", strings.Join(c.Secrets, " "))
+		}
+	}
+	s.log.Info("the store keeps everything for now: it only grows", "folder", st.Data)
+	if len(sources) > 0 && isTerminal(s.app.err) {
+		s.log.Info("waiting for events", "try", "gavel send "+sources[0].Name+" session_ended")
+	}
+}
+
+// summary is the status line of the service manager.
+func (s *service) summary() string {
+	st := s.Status()
+	text := fmt.Sprintf("%s, %s (%s)", count(st.Rules.Rules, "rule"), count(st.Rules.Sources, "source"), short(st.Rules.Revision))
+	if st.Refused != nil {
+		text += "; the last reload was refused"
+	}
+	return text
+}
+
+// sources are the configured sources, for the API.
+func (s *service) sources() ([]web.ConfiguredSource, error) {
+	s.mu.Lock()
+	set := s.set
+	s.mu.Unlock()
+	return sourceViews(s.kinds, set.Sources()), nil
+}
+
+// Ready implements web.Server.
+func (s *service) Ready() error {
+	if s.stopping.Load() {
+		return errors.New("the server is stopping")
+	}
+	return nil
+}
+
+// Retry implements web.Server.
+func (s *service) Retry(ctx context.Context, runID string) (*engine.Run, error) {
+	return s.engine.Retry(ctx, runID)
+}
+
+// Status implements web.Server.
+func (s *service) Status() web.Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := web.Status{
+		Version: readVersion().String(), State: "running", Started: s.started.UTC(), Hooks: s.hooks, Data: s.app.dataDir, Workers: s.workers,
+		Rules: web.RulesStatus{
+			File: s.loader.path, Revision: s.set.Revision(), Rules: s.set.Counts().Rules, Sources: s.set.Counts().Sources, Loaded: s.loaded.UTC(),
+		},
+		Refused: s.refused, RefusedAt: s.refusedAt.UTC(),
+	}
+	if s.stopping.Load() {
+		st.State = "stopping"
+	}
+	return st
+}
+
+// Reload implements web.Server.
+func (s *service) Reload(ctx context.Context) (web.ReloadReport, error) {
+	if err := s.Ready(); err != nil {
+		return web.ReloadReport{}, fmt.Errorf("%w: %w", engine.ErrUnavailable, err)
+	}
+	// The caller may go away: a reload that has begun is finished.
+	return s.reload(context.WithoutCancel(ctx)), nil
+}
+
+// reloadFor reloads without anybody waiting for the report.
+func (s *service) reloadFor(ctx context.Context, why string) {
+	if ctx.Err() == nil {
+		s.log.Debug("reload", "because", why)
+		s.reload(ctx)
+	}
+}
+
+// reload loads the rules completely and puts them in force, or keeps those
+// that are, and says which.
+func (s *service) reload(ctx context.Context) web.ReloadReport {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	s.notify.reloading()
+	defer func() { s.notify.ready(s.summary()) }()
+
+	before := s.Status().Rules
+	set, problems, err := s.loader.load()
+	switch {
+	case err != nil || set == nil:
+	case set.Counts().Sources == 0 && before.Sources > 0:
+		// Mistakes in rules are seen later; deliveries refused now are lost.
+		err = fmt.Errorf("%s names no sources, so every delivery would be refused: is it only half written? to receive nothing, stop the server", s.loader.path)
+	default:
+		err = s.use(ctx, set)
+	}
+	report := web.ReloadReport{Accepted: err == nil && set != nil, Problems: problems}
+	if err != nil {
+		report.Error = err.Error()
+	}
+	now := s.Status().Rules
+	report.Revision, report.Rules, report.Sources, report.Changed = now.Revision, now.Rules, now.Sources, now.Revision != before.Revision
+	if report.Accepted {
+		s.log.Info("rules loaded", "file", now.File, "rules", now.Rules, "sources", now.Sources, "revision", short(now.Revision), "changed", report.Changed)
+	} else {
+		s.refuse(report)
+	}
+	s.logProblems(problems)
+	return report
+}
+
+// refuse keeps and logs a report that says no.
+func (s *service) refuse(report web.ReloadReport) {
+	s.mu.Lock()
+	s.refused, s.refusedAt = &report, s.app.now()
+	s.mu.Unlock()
+	why := report.Error
+	if why == "" {
+		why = firstError(report.Problems)
+	}
+	s.log.Error("reload refused, still running "+short(report.Revision), "error", why)
+}
+
+func firstError(problems engine.Problems) string {
+	i := slices.IndexFunc(problems, func(p engine.Problem) bool { return !p.Warning })
+	if i < 0 {
+		return ""
+	}
+	return problems[i].Place() + ": " + problems[i].What
+}
+
+// logProblems prints problems for a person at the terminal, and as a line each
+// for a log that programs read.
+func (s *service) logProblems(problems engine.Problems) {
+	if isTerminal(s.app.err) {
+		s.app.printProblems(s.app.err, problems)
+		return
+	}
+	for _, p := range problems {
+		level := slog.LevelError
+		if p.Warning {
+			level = slog.LevelWarn
+		}
+		s.log.Log(context.Background(), level, p.What, "file", p.File, "line", p.Line, "column", p.Col, "code", p.Code, "rule", p.Rule, "hint", p.Hint)
+	}
+}
