@@ -1,0 +1,72 @@
+# Everything a developer runs. `make` alone lists the targets.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+# Run at a fixed version through the module proxy: nothing has to be installed,
+# and everyone gets the same verdict. The first run compiles it.
+GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+FUZZTIME ?= 30s
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## bin/gavel, one static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/gavel ./cmd/gavel
+
+.PHONY: test
+test: ## vet and all tests; needs Go, gcc and the module proxy
+	go vet ./...
+	go test ./...
+
+.PHONY: race
+race: ## all tests under the race detector, in random order
+	go test -race -shuffle=on -count=1 ./...
+
+.PHONY: fmt
+fmt: ## fail if a file is not as gofmt writes it
+	@out=$$(gofmt -l .); \
+	if [ -n "$$out" ]; then echo "not formatted, run gofmt -w on:"; echo "$$out"; exit 1; fi
+
+.PHONY: lint
+lint: ## golangci-lint, with the import rules of this repository
+	$(GOLANGCI) run ./...
+
+.PHONY: check
+check: fmt lint race build ## format, vet, lint, race tests, build: before a commit
+	go vet ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@for pkg in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## durable events per second over HTTP, beside the store alone
+	go run ./test/bench
+
+.PHONY: crash
+crash: ## kill -9 under load: nothing acknowledged is lost, nothing runs twice
+	go test -count=1 -v ./test/crash
+
+.PHONY: senders
+senders: ## the platforms' own senders post to a running gavel
+	cd test/senders && go vet ./... && go test -count=1 -v ./...
+
+.PHONY: unit
+unit: ## the systemd unit's exposure, at most 2.0
+	@out=$$(systemd-analyze security --offline=true --threshold=20 --no-pager packaging/systemd/gavel.service) \
+		|| { echo "$$out"; exit 1; }; echo "$$out" | tail -1
+
+.PHONY: clean
+clean: ## remove what the other targets built
+	rm -rf bin
