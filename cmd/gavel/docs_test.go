@@ -1,0 +1,68 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gavelhq/gavel/actions"
+	"github.com/gavelhq/gavel/engine/rules"
+	"github.com/gavelhq/gavel/triggers"
+)
+
+var yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+
+// Every YAML block of the documentation, and the example file, loads with what
+// this binary has, without a warning. Secrets are texts of a good length.
+func TestDocumentedRules(t *testing.T) {
+	root := filepath.Join("..", "..")
+	files := []string{filepath.Join(root, "README.md"), filepath.Join(root, "rules.example.yaml")}
+	err := filepath.WalkDir(filepath.Join(root, "docs"), func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(path) == ".md" {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := rules.Options{
+		Actions:   actions.Builtin(actions.Options{Now: time.Now}),
+		Platforms: triggers.Builtin(triggers.Options{Now: time.Now}),
+		Getenv:    func(string) (string, bool) { return "0123456789abcdef0123456789abcdef", true },
+		ReadFile: func(name string) ([]byte, error) {
+			if filepath.Ext(name) == ".pem" {
+				return os.ReadFile(filepath.Join("testdata", "public.pem"))
+			}
+			return []byte("0123456789abcdef0123456789abcdef\n"), nil
+		},
+		CredentialDir: "/run/credentials/gavel.service",
+	}
+	blocks := 0
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := [][]string{{"", string(text)}}
+		if filepath.Ext(name) == ".md" {
+			found = yamlBlock.FindAllStringSubmatch(string(text), -1)
+		}
+		for _, b := range found {
+			blocks++
+			var out strings.Builder
+			_, problems := rules.Load([]rules.File{{Name: filepath.Base(name), Text: []byte(b[1])}}, o)
+			rules.Print(&out, problems, false)
+			if out.Len() > 0 {
+				t.Errorf("%s:\n%s\n%s", name, b[1], out.String())
+			}
+		}
+	}
+	if blocks < 20 {
+		t.Errorf("only %d blocks found", blocks)
+	}
+}
