@@ -16,7 +16,7 @@
 // A platform is one function that returns an [engine.PlatformKind]; [Builtin]
 // lists them all. New makes the verifier of one source, Sign makes a delivery
 // as the real sender would, so that the suite can try every platform on its
-// samples (testdata/PLATFORM/samples), its signed vectors (vectors.json) and
+// samples (samples/PLATFORM), its signed vectors (vectors.json) and
 // the bad cases derived from both. A kind without samples fails the suite.
 //
 // JSON bodies are read through parseJSON (json.go), which refuses whatever two

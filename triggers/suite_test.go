@@ -105,7 +105,7 @@ func suitePlatform(t testing.TB, k engine.PlatformKind, n int) engine.Platform {
 
 func samples(t testing.TB, platform string) map[string][]byte {
 	t.Helper()
-	files, _ := filepath.Glob(filepath.Join("testdata", platform, "samples", "*.json"))
+	files, _ := filepath.Glob(filepath.Join("samples", platform, "*.json"))
 	all := map[string][]byte{}
 	for _, f := range files {
 		text, err := os.ReadFile(f)
@@ -122,7 +122,7 @@ func anySample(t testing.TB, platform string) []byte {
 	t.Helper()
 	all := samples(t, platform)
 	if len(all) == 0 {
-		t.Fatalf("%s has no samples in testdata/%[1]s/samples", platform)
+		t.Fatalf("%s has no samples in samples/%[1]s", platform)
 	}
 	var names []string
 	for name := range all {
@@ -182,7 +182,7 @@ func TestSamples(t *testing.T) {
 	eachKind(t, func(t *testing.T, k engine.PlatformKind) {
 		all := samples(t, k.Name)
 		if len(all) == 0 {
-			t.Fatalf("no samples in testdata/%s/samples", k.Name)
+			t.Fatalf("no samples in samples/%s", k.Name)
 		}
 		p := suitePlatform(t, k, 0)
 		for name, body := range all {

@@ -11,10 +11,10 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/gavelhq/gavel/cmd/gavel/samples"
 	"github.com/gavelhq/gavel/engine"
 	"github.com/gavelhq/gavel/engine/web"
 	"github.com/gavelhq/gavel/triggers"
+	"github.com/gavelhq/gavel/triggers/samples"
 	"github.com/oklog/ulid/v2"
 )
 

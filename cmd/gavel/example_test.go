@@ -11,10 +11,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gavelhq/gavel/actions"
-	"github.com/gavelhq/gavel/cmd/gavel/samples"
 	"github.com/gavelhq/gavel/engine"
 	"github.com/gavelhq/gavel/engine/rules"
 	"github.com/gavelhq/gavel/triggers"
+	"github.com/gavelhq/gavel/triggers/samples"
 )
 
 // The example rules do what their comments say when the platforms' samples

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gavelhq/gavel/cmd/gavel/samples"
+	"github.com/gavelhq/gavel/triggers/samples"
 	"github.com/oklog/ulid/v2"
 )
 

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gavelhq/gavel/cmd/gavel/samples"
 	"github.com/gavelhq/gavel/engine"
 	"github.com/gavelhq/gavel/triggers"
+	"github.com/gavelhq/gavel/triggers/samples"
 )
 
 // testNow has milliseconds, as clocks do.

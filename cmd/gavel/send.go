@@ -14,10 +14,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gavelhq/gavel/cmd/gavel/samples"
 	"github.com/gavelhq/gavel/engine"
 	"github.com/gavelhq/gavel/engine/web"
 	"github.com/gavelhq/gavel/triggers"
+	"github.com/gavelhq/gavel/triggers/samples"
 	"github.com/oklog/ulid/v2"
 	"github.com/spf13/cobra"
 )
