@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -95,4 +96,14 @@ func answered(err error) error {
 func (a *app) stdinIsTerminal() bool {
 	f, ok := a.in.(*os.File)
 	return ok && isTerminal(f)
+}
+
+// get reads one answer of the API into into.
+func (a *app) get(ctx context.Context, path string, params url.Values, into any) error {
+	c, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return answered(c.Get(ctx, path, params, into))
 }

@@ -41,14 +41,9 @@ and the rest counted.`,
 		if *refused {
 			params.Set("refused", "true")
 		}
-		c, err := a.connect(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer c.close()
 		var l web.DeliveryList
-		if err := c.Get(cmd.Context(), "deliveries", params, &l); err != nil {
-			return answered(err)
+		if err := a.get(cmd.Context(), "deliveries", params, &l); err != nil {
+			return err
 		}
 		if err := printList(a, l.Deliveries, deliveryColumns()); err != nil {
 			return err
@@ -79,14 +74,9 @@ func (a *app) deliveriesShowCmd() *cobra.Command {
 		Example: "  gavel deliveries show 01K9F2M7",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer c.close()
 			var d web.Delivery
-			if err := c.Get(cmd.Context(), "deliveries/"+url.PathEscape(args[0]), nil, &d); err != nil {
-				return answered(err)
+			if err := a.get(cmd.Context(), "deliveries/"+url.PathEscape(args[0]), nil, &d); err != nil {
+				return err
 			}
 			if a.output != "table" {
 				return printOne(a, d, deliveryColumns())

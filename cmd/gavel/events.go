@@ -47,14 +47,9 @@ func (a *app) eventsListCmd() *cobra.Command {
 		if *unmatched {
 			params.Set("unmatched", "true")
 		}
-		c, err := a.connect(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer c.close()
 		var l web.EventList
-		if err := c.Get(cmd.Context(), "events", params, &l); err != nil {
-			return answered(err)
+		if err := a.get(cmd.Context(), "events", params, &l); err != nil {
+			return err
 		}
 		if err := printList(a, l.Events, eventColumns()); err != nil {
 			return err
@@ -125,14 +120,9 @@ func (a *app) eventsShowCmd() *cobra.Command {
   gavel events show 01K9F2M7 -o json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer c.close()
 			var e web.Event
-			if err := c.Get(cmd.Context(), "events/"+url.PathEscape(args[0]), nil, &e); err != nil {
-				return answered(err)
+			if err := a.get(cmd.Context(), "events/"+url.PathEscape(args[0]), nil, &e); err != nil {
+				return err
 			}
 			if a.output != "table" {
 				return printOne(a, e, eventColumns())

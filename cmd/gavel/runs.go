@@ -48,14 +48,9 @@ func (a *app) runsListCmd() *cobra.Command {
 		if *failed {
 			params.Set("state", engine.RunFailed)
 		}
-		c, err := a.connect(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer c.close()
 		var l web.RunList
-		if err := c.Get(cmd.Context(), "runs", params, &l); err != nil {
-			return answered(err)
+		if err := a.get(cmd.Context(), "runs", params, &l); err != nil {
+			return err
 		}
 		if err := printList(a, l.Runs, a.runColumns()); err != nil {
 			return err
@@ -111,14 +106,9 @@ func (a *app) runsShowCmd() *cobra.Command {
   gavel runs show 01K9F2M7 -o json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer c.close()
 			var r web.Run
-			if err := c.Get(cmd.Context(), "runs/"+url.PathEscape(args[0]), nil, &r); err != nil {
-				return answered(err)
+			if err := a.get(cmd.Context(), "runs/"+url.PathEscape(args[0]), nil, &r); err != nil {
+				return err
 			}
 			if a.output != "table" {
 				return printOne(a, r, a.runColumns())

@@ -21,14 +21,9 @@ func (a *app) sourcesCmd() *cobra.Command {
   gavel sources list -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer c.close()
 			var l web.SourceList
-			if err := c.Get(cmd.Context(), "sources", nil, &l); err != nil {
-				return answered(err)
+			if err := a.get(cmd.Context(), "sources", nil, &l); err != nil {
+				return err
 			}
 			return printList(a, l.Sources, sourceColumns())
 		},
