@@ -304,6 +304,9 @@ func testFenced(t *testing.T, h *harness) {
 	if _, err := h.Record(context.Background(), &old, res); !errors.Is(err, engine.ErrFenced) {
 		t.Errorf("a record of the one before is %v", err)
 	}
+	if _, err := h.Record(context.Background(), &old, engine.Result{}); !errors.Is(err, engine.ErrFenced) {
+		t.Errorf("an empty record of the one before is %v", err)
+	}
 	h.state(t, id, engine.RunReady)
 	h.entries(t, 0)
 	if _, err := h.ActionState(context.Background(), "billing", "k"); !errors.Is(err, engine.ErrNotFound) {
