@@ -54,9 +54,14 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 bench: ## durable events per second over HTTP, beside the store alone
 	go run ./test/bench
 
+.PHONY: scale
+scale: ## a million sessions: time to start, and rate beside an empty store
+	go run ./test/scale
+
 .PHONY: crash
-crash: ## kill -9 under load: nothing acknowledged is lost, nothing runs twice
+crash: ## kill -9 under load and amid scenarios: nothing is lost, nothing happens twice
 	go test -count=1 -v ./test/crash
+	go test -count=1 -v -run '^TestKill$$' ./test/scenario -kills 200
 
 .PHONY: senders
 senders: ## the platforms' own senders post to a running gavel

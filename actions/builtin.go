@@ -32,5 +32,6 @@ func Builtin(o Options) []engine.ActionKind {
 		httpAction(out),
 		logAction(o.Log),
 		billingAction(),
+		emitAction(),
 	}
 }

@@ -4,6 +4,7 @@
 //	http.go     calls another service
 //	log.go      writes a structured line
 //	billing.go  adds an entry to the ledger
+//	emit.go     makes a new event
 //
 // An action is a struct with its parameters and one function, put together by
 // [engine.NewAction] and listed in [Builtin]. It receives values, never YAML

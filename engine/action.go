@@ -118,6 +118,7 @@ type Result struct {
 	Note    string            // one line for people: "posted to #ops"
 	State   map[string]json.RawMessage
 	Entries []Entry
+	Emit    []Event // accepted in the same transaction, in the run's session
 
 	// Kind is the action kind that State belongs to. The engine sets it.
 	Kind string

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"runtime/debug"
 	"slices"
@@ -12,8 +13,13 @@ import (
 	"time"
 )
 
-// actionStop ends a run; it is the engine's own and needs no ActionKind.
-const actionStop = "stop"
+// Actions of the engine's own, which need no ActionKind.
+const (
+	actionStop = "stop" // ends the run
+	actionWait = "wait" // lets it go on later
+)
+
+func ownAction(name string) bool { return name == actionStop || name == actionWait }
 
 // Limits of the retry policy.
 const (
@@ -50,39 +56,51 @@ func (a *advance) do() {
 		}
 		a.plan = p
 	}
-	if r.Call == nil {
+	if r.Timer != "" && len(r.Steps)+len(r.Tries) == 0 && !r.Begun {
+		a.o.Log.Debug("run of a timer begins", "event", r.Event, "rule", r.Rule, "run", r.ID, "timer", r.Timer)
+	}
+	if a.moves() {
 		a.next()
-		if r.Finished() {
-			a.record(Result{}, nil)
-			return
-		}
-	} else if r.Call.Skip || r.Call.Action == actionStop {
-		a.next() // rendered with the event, and nothing to do for it
-		if r.Finished() {
-			a.record(Result{}, nil)
+		// What is rendered is kept before anything comes of it: whoever goes on
+		// after a crash does the same.
+		if !a.record(Result{}, nil) {
 			return
 		}
 	}
-	for a.stop.Err() == nil {
-		if !a.attempt() || r.Finished() {
+	for !a.rests() && a.stop.Err() == nil {
+		if !a.attempt() {
 			return
 		}
 	}
 }
 
-// next moves on to the next step with something to do, passing those that are
-// skipped, or ends the run. It records nothing.
+// moves reports whether the run goes on without an attempt: its step is still
+// to be rendered, or asks nothing of an action.
+func (a *advance) moves() bool {
+	call := a.run.Call
+	return call == nil || call.Skip || ownAction(call.Action) || a.run.Shadow
+}
+
+// rests reports whether the run is finished, or waits.
+func (a *advance) rests() bool { return a.run.Finished() || a.run.State == RunWaiting }
+
+// next moves on to the next step for an action, or to a time to wait for, or
+// ends the run. It records nothing.
 func (a *advance) next() {
 	r := a.run
 	for !r.Finished() {
 		now := a.o.Now()
 		if r.Call == nil {
 			call, ok, err := a.render()
-			if err != nil {
+			switch {
+			case r.Shadow && errors.Is(err, ErrUndecided):
+				r.Call = &call
+				a.pass(StepUndecided, err.Error(), now)
+				continue
+			case err != nil:
 				a.failed(call, err, 0, now, 0)
 				continue
-			}
-			if !ok {
+			case !ok:
 				a.finish(now)
 				return
 			}
@@ -90,23 +108,76 @@ func (a *advance) next() {
 		}
 		switch {
 		case r.Call.Skip:
-			r.Steps = append(r.Steps, r.stepRecord(StepSkipped, now, 0))
-			a.step()
+			a.pass(StepSkipped, "", now)
 		case r.Call.Action == actionStop:
-			var with struct{ Reason string }
-			_ = json.Unmarshal(r.Call.With, &with) // no reason is none
-			rec := r.stepRecord(StepDone, now, 0)
-			rec.Note = with.Reason
-			r.Steps = append(r.Steps, rec)
-			if r.Failure == nil {
-				r.Reason = "stopped: " + with.Reason
+			a.stopHere(now)
+		case r.Call.Action == actionWait:
+			if !a.waited(now) {
+				return
 			}
-			a.finish(now)
+		case r.Shadow:
+			a.pass(StepShadow, "", now)
 		default:
 			r.State, r.Due, r.Updated = RunReady, now, now
 			return
 		}
 	}
+}
+
+// pass puts the current step, for which no action was called, into the history
+// and moves behind it.
+func (a *advance) pass(state, note string, started time.Time) {
+	rec := a.run.stepRecord(state, started, 0)
+	rec.Note = note
+	a.run.Steps = append(slices.Clip(a.run.Steps), rec)
+	a.step()
+}
+
+// stopHere ends the run at a stop step.
+func (a *advance) stopHere(now time.Time) {
+	r := a.run
+	var with struct{ Reason string }
+	_ = json.Unmarshal(r.Call.With, &with) // no reason is none
+	a.pass(StepDone, with.Reason, now)
+	if r.Failure == nil {
+		r.Reason = "stopped: " + with.Reason
+	}
+	a.finish(now)
+}
+
+// waited reports whether the run can leave its wait step: its time has come,
+// or there is none. Else the run waits.
+func (a *advance) waited(now time.Time) bool {
+	r := a.run
+	var with struct{ Until time.Time }
+	if err := json.Unmarshal(r.Call.With, &with); err != nil || with.Until.IsZero() {
+		a.failed(*r.Call, errors.New("wait: the time to wait until is missing"), 0, now, 0)
+		return true
+	}
+	until, inStep := with.Until.UTC(), r.State == RunWaiting
+	switch {
+	case until.After(now):
+		r.State, r.Due, r.Updated = RunWaiting, until, now
+		a.o.Log.Debug("run waits", "event", r.Event, "rule", r.Rule, "run", r.ID, "action", actionWait, "until", until)
+		return false
+	case !inStep:
+		a.pass(StepDone, "did not wait: it was after "+until.Format(time.RFC3339)+" already", now)
+		return true
+	}
+	since := r.Updated
+	r.State, r.Updated = RunReady, now
+	if a.plan.Late(r.Rule).skips(until, now, a.started) {
+		reason := fmt.Sprintf("%s late after the wait: see late: of the rule", now.Sub(until).Round(time.Second))
+		a.pass(StepDone, reason, since)
+		if r.Failure == nil {
+			r.Reason = reason
+		}
+		a.finish(now)
+		a.o.Log.Info("run ended late", "event", r.Event, "rule", r.Rule, "run", r.ID, "late", now.Sub(until).Round(time.Second).String())
+		return true
+	}
+	a.pass(StepDone, "waited until "+until.Format(time.RFC3339), since)
+	return true
 }
 
 func (a *advance) render() (call StepCall, ok bool, err error) {
@@ -116,7 +187,7 @@ func (a *advance) render() (call StepCall, ok bool, err error) {
 			err = errors.New("internal error while rendering the step")
 		}
 	}()
-	return a.plan.Step(a.run, a.in)
+	return a.plan.Step(a.run, a.in, a.o.Now())
 }
 
 // step moves the position behind the current step.
@@ -154,7 +225,7 @@ func (a *advance) attempt() bool {
 	if !known {
 		return a.fail(Permanent(fmt.Errorf("there is no action %q in this version", r.Call.Action)), now, 0)
 	}
-	conn, err := a.connection(kind)
+	conn, err := a.connect(kind)
 	if err != nil {
 		return a.fail(err, now, 0)
 	}
@@ -193,11 +264,12 @@ func (a *advance) attempt() bool {
 	return a.succeed(kind, res, now, took)
 }
 
-func (a *advance) connection(kind ActionKind) (any, error) {
+// connect resolves the step's connection.
+func (a *advance) connect(kind ActionKind) (any, error) {
 	if a.run.Call.Via == "" {
 		return nil, nil
 	}
-	conn, err := a.current.Load().conns(kind.Name, a.run.Call.Via)
+	conn, err := a.connection(kind.Name, a.run.Call.Via)
 	if err != nil {
 		return nil, Permanent(err)
 	}
@@ -253,7 +325,7 @@ func (a *advance) fail(err error, at time.Time, took time.Duration) bool {
 	r.Tries = append(slices.Clip(r.Tries), Try{At: at, Took: took, Error: err.Error()})
 	if due, again := a.again(err, now); again {
 		r.State, r.Due, r.Updated, r.Begun = RunRetrying, due, now, false
-		a.o.Log.Warn("step failed, will be tried again", "rule", r.Rule, "run", r.ID, "action", r.Call.Action,
+		a.o.Log.Warn("step failed, will be tried again", "event", r.Event, "rule", r.Rule, "run", r.ID, "action", r.Call.Action,
 			"attempt", len(r.Tries), "error", err.Error(), "in", due.Sub(now).Round(time.Second).String())
 		a.record(Result{}, nil)
 		return false
@@ -309,7 +381,11 @@ func (a *advance) failed(call StepCall, err error, attempts int, at time.Time, t
 	if attempts > 0 { // else it could not be rendered, and the error names the place
 		reason = fmt.Sprintf("step %s: %s", call.ID, err)
 	}
-	a.o.Log.Error("step failed", "rule", r.Rule, "run", r.ID, "action", call.Action, "attempt", attempts, "error", err.Error())
+	level, what := slog.LevelError, "step failed"
+	if r.Shadow { // nothing was to happen: nobody has to be alarmed
+		level, what = slog.LevelInfo, "step of a shadow run failed"
+	}
+	a.o.Log.Log(a.work, level, what, "event", r.Event, "rule", r.Rule, "run", r.ID, "action", call.Action, "attempt", attempts, "error", err.Error())
 	now := a.o.Now()
 	if inFailure(r.Branch) { // the failure of a failure branch is only recorded
 		if call.OnFailure == "continue" {

@@ -5,185 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
-	"github.com/gavelhq/gavel/engine/store"
 )
-
-// script is a planner of one rule, written out: branch → steps. A step is
-// "name", or "name:on_failure", or "!text" (cannot be rendered), or "-name"
-// (skipped), or "stop".
-type script map[string][]string
-
-func (script) Revision() string                 { return "r1" }
-func (script) Text() []byte                     { return []byte("script") }
-func (script) Fill(*engine.Event) error         { return nil }
-func (script) Needs(*engine.Event) engine.Needs { return engine.Needs{} }
-func (s script) RuleFailure(string) bool        { return s[engine.BranchOnFailure] != nil }
-
-func (s script) Match(in engine.MatchInput) []engine.Match {
-	m := engine.Match{Rule: "rule", Branch: engine.BranchThen, Turn: "rule " + in.SessionKey}
-	call, ok, err := s.step(engine.BranchThen, 0)
-	switch {
-	case err != nil:
-		m.Failed = err.Error()
-	case ok:
-		m.First = &call
-	}
-	return []engine.Match{m}
-}
-
-func (s script) Step(r *engine.Run, in engine.MatchInput) (engine.StepCall, bool, error) {
-	return s.step(r.Branch, r.At)
-}
-
-func (s script) step(branch string, at int) (engine.StepCall, bool, error) {
-	if at >= len(s[branch]) {
-		return engine.StepCall{}, false, nil
-	}
-	name, onFailure, _ := strings.Cut(s[branch][at], ":")
-	call := engine.StepCall{ID: strings.TrimLeft(name, "-!"), Action: "act", OnFailure: onFailure, With: json.RawMessage(fmt.Sprintf("%q", name))}
-	switch name[0] {
-	case '!':
-		return call, true, errors.New(call.ID)
-	case '-':
-		call.Skip = true
-	}
-	if name == "stop" {
-		call.Action, call.With = "stop", json.RawMessage(`{"reason":"enough"}`)
-	}
-	return call, true, nil
-}
-
-// world is an engine on a real store, with an action whose outcome a test
-// decides: the errors of a step's attempts, in order, then success.
-type world struct {
-	t     *testing.T
-	dir   string
-	store *store.SQLite
-	eng   *engine.Engine
-	plan  engine.Planner
-	kinds []engine.ActionKind
-
-	mu     sync.Mutex
-	errs   map[string][]error
-	calls  []engine.Call
-	wait   chan struct{} // if set, attempts wait for it
-	began  chan string
-	serial atomic.Int64
-}
-
-func newWorld(t *testing.T, plan engine.Planner) *world {
-	w := &world{t: t, dir: filepath.Join(t.TempDir(), "data"), plan: plan, errs: map[string][]error{}, began: make(chan string, 100)}
-	w.kinds = []engine.ActionKind{{Name: "act", Do: w.do}}
-	w.open()
-	return w
-}
-
-func (w *world) open() {
-	w.t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	id := func() string { return fmt.Sprintf("%026d", w.serial.Add(1)) }
-	st, err := store.Open(w.t.Context(), w.dir, store.Options{NewID: id, Now: time.Now, Log: log})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.store = st
-	w.eng, err = engine.New(engine.Options{
-		Store: st, Actions: w.kinds, Now: time.Now, Rand: func() float64 { return 0.5 }, Log: log,
-		Load: func([]byte) (engine.Planner, error) { return w.plan, nil },
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := w.eng.Use(w.t.Context(), w.plan, func(kind, name string) (any, error) { return nil, fmt.Errorf("no %s %s", kind, name) }); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func (w *world) do(ctx context.Context, c engine.Call) (engine.Result, error) {
-	w.mu.Lock()
-	w.calls = append(w.calls, c)
-	var err error
-	if e := w.errs[c.Step]; len(e) > 0 {
-		err, w.errs[c.Step] = e[0], e[1:]
-	}
-	wait := w.wait
-	w.mu.Unlock()
-	w.began <- c.Step
-	if wait != nil {
-		select {
-		case <-wait:
-		case <-ctx.Done():
-			return engine.Result{}, ctx.Err()
-		}
-	}
-	if err != nil {
-		return engine.Result{}, err
-	}
-	return engine.Result{Status: 200, Note: c.Step}, nil
-}
-
-// start runs the engine; the returned function stops it and closes the store.
-func (w *world) start() (stop func()) {
-	ctx, cancel := context.WithCancel(w.t.Context())
-	done := make(chan error, 1)
-	go func() { done <- w.eng.Run(ctx, 10*time.Second) }()
-	return func() {
-		w.t.Helper()
-		cancel()
-		if err := <-done; err != nil {
-			w.t.Error(err)
-		}
-		if err := w.store.Close(); err != nil {
-			w.t.Error(err)
-		}
-	}
-}
-
-// accept sends one event of a session and returns the run it made.
-func (w *world) accept(session string, change ...func(*engine.Event)) string {
-	w.t.Helper()
-	n := w.serial.Add(1)
-	now := time.Now()
-	ev := engine.Event{ID: fmt.Sprintf("evt_%026d", n), Type: engine.ChatMessage, Source: "pnm", Tenant: "default", Time: now, Received: now, Session: engine.Session{ID: session}}
-	for _, c := range change {
-		c(&ev)
-	}
-	got, err := w.eng.Accept(w.t.Context(), engine.Received{Source: "pnm", At: now, Verdict: engine.VerdictAccepted},
-		engine.Delivery{Events: []engine.Event{ev}, Keys: []engine.DedupeKey{{ID: ev.ID}}})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return got.Events[0].Outcome.Runs[0].Run
-}
-
-func (w *world) run(id string) engine.Run {
-	w.t.Helper()
-	r, err := w.store.Run(w.t.Context(), id)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return r
-}
-
-// history is "a done, b failed".
-func history(r engine.Run) string {
-	var out []string
-	for _, s := range r.Steps {
-		out = append(out, s.ID+" "+s.State)
-	}
-	return strings.Join(out, ", ")
-}
 
 var errNow = errors.New("not now")
 
@@ -217,7 +47,7 @@ func TestRuns(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, tt.plan)
+				w := newWorld(t, one(tt.plan))
 				for k, v := range tt.errs {
 					w.errs[k] = slices.Clone(v)
 				}
@@ -238,7 +68,7 @@ func TestRuns(t *testing.T) {
 // No attempt is made later than retry.for after the first.
 func TestRetryFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, patient{script{"then": {"a"}}})
+		w := newWorld(t, rules{"rule": {retry: engine.Retry{First: time.Second, For: 10 * time.Second}, steps: script{"then": {"a"}}}})
 		w.errs["a"] = slices.Repeat([]error{errNow}, 8)
 		stop := w.start()
 		id := w.accept("S1")
@@ -251,18 +81,9 @@ func TestRetryFor(t *testing.T) {
 	})
 }
 
-// patient is a script whose steps are tried for 10 s.
-type patient struct{ script }
-
-func (p patient) Match(in engine.MatchInput) []engine.Match {
-	m := p.script.Match(in)
-	m[0].First.Retry = engine.Retry{First: time.Second, For: 10 * time.Second}
-	return m
-}
-
 func TestRetrySchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, script{"then": {"a"}})
+		w := newWorld(t, one(script{"then": {"a"}}))
 		w.errs["a"] = []error{errNow, errNow, engine.RetryAfter(errNow, 100*time.Hour), engine.RetryAfter(errNow, -time.Second), errNow, errNow, errNow}
 		stop := w.start()
 		w.accept("S1")
@@ -291,7 +112,7 @@ func TestRetrySchedule(t *testing.T) {
 // that does not finish in time is broken off and tried again after the start.
 func TestStopAndRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, script{"then": {"a", "b"}})
+		w := newWorld(t, one(script{"then": {"a", "b"}}))
 		w.wait = make(chan struct{})
 		stop := w.start()
 		id := w.accept("S1")
@@ -320,7 +141,7 @@ func TestStopAndRestart(t *testing.T) {
 // A failed run goes on at the step that failed; what succeeded is not repeated.
 func TestRetryByHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, script{"then": {"a", "b"}, "on_failure": {"y"}})
+		w := newWorld(t, one(script{"then": {"a", "b"}, "on_failure": {"y"}}))
 		w.errs["b"] = []error{engine.Permanent(errNow)}
 		stop := w.start()
 		id := w.accept("S1")
@@ -343,7 +164,7 @@ func TestRetryByHand(t *testing.T) {
 // Attempts in one lane go one at a time, and all stay out while it pauses.
 func TestLane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, script{"then": {"a"}})
+		w := newWorld(t, one(script{"then": {"a"}}))
 		var inside, most atomic.Int32
 		w.kinds[0].Lane = func(json.RawMessage, any) string { return "channel" }
 		do := w.kinds[0].Do
@@ -383,7 +204,7 @@ func TestLane(t *testing.T) {
 // A panic in an action is a failed attempt like any other.
 func TestPanicInAction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, script{"then": {"a"}})
+		w := newWorld(t, one(script{"then": {"a"}}))
 		n := 0
 		w.kinds[0].Do = func(context.Context, engine.Call) (engine.Result, error) {
 			if n++; n == 1 {
@@ -410,7 +231,7 @@ func TestPanicInAction(t *testing.T) {
 // The last step's conflict in the ledger fails the step, and nothing of it is kept.
 func TestLedgerConflict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, script{"then": {"a", "b"}})
+		w := newWorld(t, one(script{"then": {"a", "b"}}))
 		quantity := 0
 		w.kinds[0].Do = func(_ context.Context, c engine.Call) (engine.Result, error) {
 			quantity++
@@ -431,6 +252,3 @@ func TestLedgerConflict(t *testing.T) {
 		stop()
 	})
 }
-
-// pass lets d pass on the bubble's clock.
-func pass(d time.Duration) { <-time.After(d) }

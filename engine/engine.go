@@ -32,8 +32,13 @@ type Connections func(kind, name string) (any, error)
 type Engine struct {
 	o       Options
 	kinds   map[string]ActionKind
+	started time.Time
 	current atomic.Pointer[revision]
 	lanes   lanes
+
+	// changing is locked while the rules change: what the new ones plan is not
+	// to look for its connections among the old ones.
+	changing sync.RWMutex
 
 	mu    sync.Mutex
 	older map[string]Planner // revisions that unfinished runs were planned on
@@ -51,9 +56,9 @@ func New(o Options) (*Engine, error) {
 	if o.Workers <= 0 {
 		o.Workers = 64
 	}
-	e := &Engine{o: o, kinds: map[string]ActionKind{}, older: map[string]Planner{}}
+	e := &Engine{o: o, kinds: map[string]ActionKind{}, older: map[string]Planner{}, started: o.Now()}
 	for _, k := range o.Actions {
-		if _, twice := e.kinds[k.Name]; twice || k.Name == actionStop {
+		if _, twice := e.kinds[k.Name]; twice || ownAction(k.Name) {
 			return nil, fmt.Errorf("two actions are called %q", k.Name)
 		}
 		e.kinds[k.Name] = k
@@ -61,14 +66,27 @@ func New(o Options) (*Engine, error) {
 	return e, nil
 }
 
-// Use makes p the current revision: its text is stored first, then it is
-// swapped in. Events accepted from now on are evaluated against it.
-func (e *Engine) Use(ctx context.Context, p Planner, conns Connections) error {
-	if err := e.o.Store.SaveRevision(ctx, p.Revision(), p.Text()); err != nil {
-		return fmt.Errorf("store rules revision %s: %w", p.Revision(), err)
+// Use makes p the current revision: the store keeps its text and switches the
+// timers over, then it is swapped in.
+func (e *Engine) Use(ctx context.Context, p Planner, conns Connections) (Switched, error) {
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	out, err := e.o.Store.Use(ctx, p)
+	if err != nil {
+		return out, fmt.Errorf("use rules revision %s: %w", p.Revision(), err)
 	}
 	e.current.Store(&revision{p, conns})
-	return nil
+	if out.Cancelled > 0 {
+		e.o.Log.Info("timers cancelled", "count", out.Cancelled, "rules", out.Rules)
+	}
+	return out, nil
+}
+
+// connection resolves a name with the rules in force.
+func (e *Engine) connection(kind, name string) (any, error) {
+	e.changing.RLock()
+	defer e.changing.RUnlock()
+	return e.current.Load().conns(kind, name)
 }
 
 // Planner is the current revision.
@@ -108,7 +126,7 @@ func (e *Engine) planner(ctx context.Context, id string) (Planner, error) {
 // the sender should come again.
 func (e *Engine) Accept(ctx context.Context, r Received, d Delivery) (Accepted, error) {
 	return e.o.Store.Accept(ctx, Inbound{
-		Delivery: r, Events: d.Events, Keys: d.Keys, Plan: e.Planner(), Now: r.At,
+		Delivery: r, Events: d.Events, Keys: d.Keys, Now: r.At,
 	})
 }
 

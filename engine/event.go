@@ -40,7 +40,17 @@ const (
 	InfrastructureEvent   = "infrastructure_event"
 	WebhookTest           = "webhook_test"
 	Other                 = "other"
+
+	// Emitted and Scheduled are our own: a step's emit, and a schedule's moment.
+	Emitted   = "emitted"
+	Scheduled = "scheduled"
 )
+
+// PlatformGavel is the platform of the events that are our own.
+const PlatformGavel = "gavel"
+
+// DerivedEvent in Event.Derived says that the whole event is: no platform sent it.
+const DerivedEvent = "event"
 
 // EventTypes lists every type a platform can send, in the order of the reference.
 func EventTypes() []string {
@@ -84,6 +94,8 @@ type Event struct {
 	// ByRoom says that the platform has no session ids: the session is the
 	// one its room had at Time.
 	ByRoom bool `json:"by_room,omitempty"`
+	// Hop counts how many events emitted one another up to this one.
+	Hop int `json:"hop,omitempty"`
 	// Raw is the verified payload as JSON text. It is stored beside the facts.
 	Raw json.RawMessage `json:"-"`
 }
@@ -109,8 +121,9 @@ type Session struct {
 	Ended     time.Time      `json:"ended,omitzero"`
 	Duration  *time.Duration `json:"duration,omitempty"`
 	EndReason string         `json:"end_reason,omitempty"`
-	Present   *int           `json:"present,omitempty"` // nil: the platform sends no participant events
-	Peak      *int           `json:"peak,omitempty"`    // likewise
+	Estimated bool           `json:"estimated,omitempty"` // nobody said that it ended: it fell silent
+	Present   *int           `json:"present,omitempty"`   // nil: the platform sends no participant events
+	Peak      *int           `json:"peak,omitempty"`      // likewise
 	Attended  time.Duration  `json:"attended,omitempty"`
 	Host      *Participant   `json:"host,omitempty"`
 	Recording bool           `json:"recording,omitempty"`

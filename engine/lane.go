@@ -46,8 +46,9 @@ func (l *lanes) enter(ctx context.Context, name string, now time.Time) (wait tim
 		x.until = time.Time{}
 	}
 	if !x.until.IsZero() || x.inside >= maxLaneQueue {
+		wait = max(x.until.Sub(now), laneFull)
 		l.mu.Unlock()
-		return max(x.until.Sub(now), laneFull), nil
+		return wait, nil
 	}
 	x.inside++
 	l.mu.Unlock()

@@ -17,7 +17,9 @@ type Person struct {
 	LeaveReason fact             `json:"leave_reason,omitzero"`
 	Metadata    map[string]any   `json:"metadata,omitempty"`
 	MetadataAt  time.Time        `json:"metadata_at,omitzero"`
+	Seen        time.Time        `json:"seen,omitzero"` // event time of the first event
 	Conns       map[string]*conn `json:"conns"`
+	Log         []Event          `json:"log,omitempty"` // by room only: see Place
 }
 
 // fact is a text and the time of the event that said it; a later one wins.
@@ -38,16 +40,17 @@ func (f *fact) add(text string, at time.Time) {
 // conn holds the moments one connection came and went, each sorted and once.
 type conn struct {
 	Joins  []time.Time `json:"joins,omitempty"`
+	Stated []time.Time `json:"stated,omitempty"` // joins that only participant_left told of
 	Leaves []time.Time `json:"leaves,omitempty"`
+	Gone   time.Time   `json:"gone,omitzero"` // end for which its departure was announced
 }
 
 // last is the newest moment of the connection.
 func (c *conn) last() (t time.Time) {
-	if n := len(c.Joins); n > 0 {
-		t = c.Joins[n-1]
-	}
-	if n := len(c.Leaves); n > 0 {
-		t = latest(t, c.Leaves[n-1])
+	for _, marks := range [][]time.Time{c.Joins, c.Stated, c.Leaves} {
+		if n := len(marks); n > 0 {
+			t = latest(t, marks[n-1])
+		}
 	}
 	return t
 }
@@ -57,16 +60,27 @@ type visit struct{ from, to time.Time }
 
 func (v visit) open() bool { return v.to.IsZero() }
 
+// visits are the stays of the connection.
+func (c *conn) visits() []visit {
+	joins := c.Joins
+	if len(c.Stated) > 0 {
+		joins = slices.Concat(c.Joins, c.Stated)
+		slices.SortFunc(joins, time.Time.Compare)
+		joins = slices.CompactFunc(joins, time.Time.Equal)
+	}
+	return visits(joins, c.Leaves)
+}
+
 // visits reads the marks in the order of time: a join while there and a
 // leave while away say nothing new.
-func (c *conn) visits() []visit {
+func visits(joins, leaves []time.Time) []visit {
 	var out []visit
 	j, l := 0, 0
 	inside := false
-	for j < len(c.Joins) || l < len(c.Leaves) {
-		takeJoin := l == len(c.Leaves)
-		if j < len(c.Joins) && l < len(c.Leaves) {
-			if d := c.Joins[j].Compare(c.Leaves[l]); d != 0 {
+	for j < len(joins) || l < len(leaves) {
+		takeJoin := l == len(leaves)
+		if j < len(joins) && l < len(leaves) {
+			if d := joins[j].Compare(leaves[l]); d != 0 {
 				takeJoin = d < 0
 			} else {
 				takeJoin = !inside
@@ -74,7 +88,7 @@ func (c *conn) visits() []visit {
 		}
 		if takeJoin {
 			if !inside {
-				out = append(out, visit{from: c.Joins[j]})
+				out = append(out, visit{from: joins[j]})
 				inside = true
 			}
 			j++
@@ -82,10 +96,10 @@ func (c *conn) visits() []visit {
 		}
 		switch {
 		case inside:
-			out[len(out)-1].to = c.Leaves[l]
+			out[len(out)-1].to = leaves[l]
 			inside = false
 		case len(out) == 0:
-			out = append(out, visit{to: c.Leaves[l]})
+			out = append(out, visit{to: leaves[l]})
 		}
 		l++
 	}
@@ -133,8 +147,17 @@ func (p *Person) stays(end time.Time) []visit {
 // counts reports whether the person is one of those that are counted.
 func (p *Person) counts() bool { return p.Kind.Text != KindBot && p.Kind.Text != KindRecorder }
 
-// foldPerson keeps what ev says of its participant. news: its visits changed.
-func (s *SessionState) foldPerson(ev *Event) (p *Person, news bool) {
+// heads are the stays that are counted.
+func (p *Person) heads(end time.Time) []visit {
+	if !p.counts() {
+		return nil
+	}
+	return p.stays(end)
+}
+
+// foldPerson keeps what ev says of its participant. repeat: it tells again of
+// a coming or going.
+func (s *SessionState) foldPerson(ev *Event) (p *Person, repeat bool) {
 	x := &ev.Participant
 	if x.ID == "" {
 		return nil, false
@@ -144,63 +167,81 @@ func (s *SessionState) foldPerson(ev *Event) (p *Person, news bool) {
 		p = &Person{ID: x.ID, Conns: map[string]*conn{}}
 		s.People[x.ID] = p
 	}
-	before := p.stays(s.End.At)
-	counted := p.counts()
+	end := s.ended().At
+	counted, heads, leaving := p.counts(), p.heads(end), len(s.leaving(p))
+	p.Seen = earliest(p.Seen, ev.Time)
 	p.Name.add(x.Name, ev.Time)
 	p.Email.add(x.Email, ev.Time)
 	p.Role.add(x.Role, ev.Time)
 	p.Kind.add(x.Kind, ev.Time)
 	p.LeaveReason.add(x.LeaveReason, ev.Time)
-	if x.Metadata != nil && !ev.Time.Before(p.MetadataAt) {
-		p.Metadata, p.MetadataAt = x.Metadata, ev.Time
-	}
-	news, added := p.foldVisit(ev)
+	newer(&p.Metadata, &p.MetadataAt, x.Metadata, ev.Time)
 	s.foldHost(p)
-	switch {
-	case counted == p.counts() && !news:
-	case counted == p.counts() && s.End.At.IsZero() && len(added) == 1 && added[0].After(s.Crowd.Mark):
-		s.Crowd.replace(before, p.stays(s.End.At), p.counts())
-		s.Crowd.Mark = added[0]
-	default:
-		s.count()
+	var added []time.Time
+	switch ev.Type {
+	case ParticipantJoined:
+		repeat, added = p.foldJoin(ev)
+	case ParticipantLeft:
+		repeat, added = p.foldLeave(ev)
+		repeat = repeat || s.announced(p.Conns[x.ConnectionID])
 	}
-	return p, news
+	s.departures += len(s.leaving(p)) - leaving
+	s.recount(heads, p.heads(end), added, counted == p.counts())
+	return p, repeat
 }
 
-// foldVisit adds the moments ev states. It reports whether the visits are
-// others now, and which moments are new.
-func (p *Person) foldVisit(ev *Event) (news bool, added []time.Time) {
-	if ev.Type != ParticipantJoined && ev.Type != ParticipantLeft {
-		return false, nil
-	}
-	x := &ev.Participant
-	c := p.Conns[x.ConnectionID]
+func (p *Person) conn(id string) *conn {
+	c := p.Conns[id]
 	if c == nil {
 		c = &conn{}
-		p.Conns[x.ConnectionID] = c
+		p.Conns[id] = c
 	}
-	before := c.visits()
-	joined, left := x.Joined, time.Time{}
-	if ev.Type == ParticipantJoined {
-		joined = cmp.Or(joined, ev.Time)
-	} else {
-		left = cmp.Or(x.Left, ev.Time)
-		if joined.IsZero() && x.Duration != nil {
-			joined = left.Add(-*x.Duration)
-		}
+	return c
+}
+
+// foldJoin adds the moment ev states. It is new even if participant_left has
+// told of it before: it was overtaken.
+func (p *Person) foldJoin(ev *Event) (repeat bool, added []time.Time) {
+	c := p.conn(ev.Participant.ConnectionID)
+	heard := visits(c.Joins, c.Leaves)
+	at := cmp.Or(ev.Participant.Joined, ev.Time)
+	if mark(&c.Joins, at) && !marked(c.Stated, at) {
+		added = append(added, at)
 	}
-	for _, m := range []struct {
-		at    time.Time
-		marks *[]time.Time
-	}{{joined, &c.Joins}, {left, &c.Leaves}} {
-		i, known := slices.BinarySearchFunc(*m.marks, m.at, time.Time.Compare)
-		if m.at.IsZero() || known {
-			continue
-		}
-		*m.marks = slices.Insert(*m.marks, i, m.at)
-		added = append(added, m.at)
+	return slices.Equal(heard, visits(c.Joins, c.Leaves)), added
+}
+
+// foldLeave adds the moments ev states.
+func (p *Person) foldLeave(ev *Event) (repeat bool, added []time.Time) {
+	x := &ev.Participant
+	c := p.conn(x.ConnectionID)
+	heard := visits(c.Joins, c.Leaves)
+	left := cmp.Or(x.Left, ev.Time)
+	joined := x.Joined
+	if joined.IsZero() && x.Duration != nil {
+		joined = left.Add(-*x.Duration)
 	}
-	return !slices.Equal(before, c.visits()), added
+	if !joined.IsZero() && !joined.After(left) && !marked(c.Joins, joined) && mark(&c.Stated, joined) {
+		added = append(added, joined)
+	}
+	if mark(&c.Leaves, left) {
+		added = append(added, left)
+	}
+	return slices.Equal(heard, visits(c.Joins, c.Leaves)), added
+}
+
+func marked(marks []time.Time, at time.Time) bool {
+	_, known := slices.BinarySearchFunc(marks, at, time.Time.Compare)
+	return known
+}
+
+// mark adds a moment. It reports whether that is a new one.
+func mark(marks *[]time.Time, at time.Time) bool {
+	i, known := slices.BinarySearchFunc(*marks, at, time.Time.Compare)
+	if !known {
+		*marks = slices.Insert(*marks, i, at)
+	}
+	return !known
 }
 
 func (s *SessionState) foldHost(p *Person) {
@@ -221,7 +262,7 @@ func (s *SessionState) host(now time.Time) *Participant {
 		if p == nil {
 			continue
 		}
-		x := p.view(s.End.At, now)
+		x := p.view(s.ended().At, now)
 		if best == nil || (x.Present && !best.Present) || (x.Present == best.Present && x.Joined.Before(best.Joined)) {
 			best = &x
 		}
@@ -272,87 +313,61 @@ func (p *Person) view(end, now time.Time) Participant {
 
 // Participants is everyone seen, at now, by the time of joining.
 func (s *SessionState) Participants(now time.Time) []Participant {
+	end := s.ended().At
 	out := make([]Participant, 0, len(s.People))
 	for _, p := range s.People {
-		out = append(out, p.view(s.End.At, now))
+		out = append(out, p.view(end, now))
 	}
-	slices.SortFunc(out, func(a, b Participant) int {
+	return byJoining(out)
+}
+
+func byJoining(all []Participant) []Participant {
+	slices.SortFunc(all, func(a, b Participant) int {
 		return cmp.Or(a.Joined.Compare(b.Joined), cmp.Compare(a.ID, b.ID))
 	})
-	return out
+	return all
 }
 
-// Crowd is the headcount of a session, kept up to date event by event so that
-// a large session costs no more than a small one.
-type Crowd struct {
-	Present int           `json:"present,omitempty"`
-	Peak    int           `json:"peak,omitempty"`
-	Mark    time.Time     `json:"mark,omitzero"`    // newest moment that is counted in
-	Closed  time.Duration `json:"closed,omitempty"` // time of all finished stays
-	Base    time.Time     `json:"base,omitzero"`    // open stays began, on the whole,
-	Since   time.Duration `json:"since,omitempty"`  // this long after Base
-}
-
-// attended is everyone's time up to now.
-func (c *Crowd) attended(now time.Time) time.Duration {
-	return max(0, c.Closed+time.Duration(c.Present)*now.Sub(c.Base)-c.Since)
-}
-
-func (c *Crowd) add(v visit, n int) {
-	if !v.open() {
-		c.Closed += time.Duration(n) * v.to.Sub(v.from)
-		return
+// ParticipantsAt is everyone seen by t, as they were then, for a run that goes
+// on with what it saw: who came later is not among them, and who left later is
+// still there. Names and roles are the newest.
+func (s *SessionState) ParticipantsAt(t time.Time) []Participant {
+	end := s.ended().At
+	if end.After(t) {
+		end = time.Time{}
 	}
-	if c.Base.IsZero() {
-		c.Base = v.from
-	}
-	c.Present += n
-	c.Since += time.Duration(n) * v.from.Sub(c.Base)
-}
-
-// replace exchanges one person's stays, when the change is the newest of all.
-func (c *Crowd) replace(before, after []visit, counts bool) {
-	if !counts {
-		return
-	}
-	for _, v := range before {
-		c.add(v, -1)
-	}
-	for _, v := range after {
-		c.add(v, 1)
-	}
-	c.Peak = max(c.Peak, c.Present)
-}
-
-// count computes the headcount anew. Who leaves at the moment another comes
-// is not there together with him.
-func (s *SessionState) count() {
-	type step struct {
-		at time.Time
-		n  int
-	}
-	var c Crowd
-	var steps []step
+	out := []Participant{}
 	for _, p := range s.People {
-		for _, x := range p.Conns {
-			c.Mark = latest(c.Mark, x.last())
+		if then := p.at(t); then != nil {
+			out = append(out, then.view(end, t))
 		}
-		if !p.counts() {
-			continue
-		}
-		for _, v := range p.stays(s.End.At) {
-			c.add(v, 1)
-			steps = append(steps, step{v.from, 1})
-			if !v.open() {
-				steps = append(steps, step{v.to, -1})
+	}
+	return byJoining(out)
+}
+
+// at is the person as of t; nil if nothing had been seen of them.
+func (p *Person) at(t time.Time) *Person {
+	until := func(marks []time.Time) []time.Time {
+		n, _ := slices.BinarySearchFunc(marks, t, func(m, t time.Time) int {
+			if m.After(t) {
+				return 1
 			}
+			return -1
+		})
+		return marks[:n]
+	}
+	then := *p
+	then.Conns = map[string]*conn{}
+	seen := !p.Seen.After(t)
+	for id, c := range p.Conns {
+		x := &conn{Joins: until(c.Joins), Stated: until(c.Stated), Leaves: until(c.Leaves)}
+		if !x.last().IsZero() {
+			then.Conns[id] = x
+			seen = true
 		}
 	}
-	slices.SortFunc(steps, func(a, b step) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.n, b.n)) })
-	n := 0
-	for _, x := range steps {
-		n += x.n
-		c.Peak = max(c.Peak, n)
+	if !seen {
+		return nil
 	}
-	s.Crowd = c
+	return &then
 }

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"time"
 )
 
@@ -11,6 +13,7 @@ const (
 	RunQueued   = "queued"   // an earlier run of its rule and session has the turn
 	RunRunning  = "running"  // an attempt was begun
 	RunRetrying = "retrying" // the current step failed for now; Due says when it is tried again
+	RunWaiting  = "waiting"  // at a wait step; Due says until when
 	RunDone     = "done"
 	RunFailed   = "failed"
 )
@@ -21,6 +24,9 @@ const (
 	StepDone    = "done"
 	StepSkipped = "skipped"
 	StepFailed  = "failed"
+	// In shadow mode: what would have been done, and what depends on it.
+	StepShadow    = "shadow"
+	StepUndecided = "undecided"
 )
 
 // Branches of a rule. A step's own on_failure is "then/2/on_failure".
@@ -28,6 +34,7 @@ const (
 	BranchThen      = "then"
 	BranchElse      = "else"
 	BranchOnFailure = "on_failure"
+	BranchOnLate    = "on_late"
 )
 
 // Run is one rule fired by one event. It is stored whole after every step.
@@ -51,6 +58,17 @@ type Run struct {
 	Turn string `json:"turn,omitempty"`
 	// OutOfTurn: retried by hand, takes no turn.
 	OutOfTurn bool `json:"out_of_turn,omitempty"`
+	// Shadow: what it would do is recorded, and not done.
+	Shadow bool `json:"shadow,omitempty"`
+
+	Timer   string        `json:"timer,omitempty"`   // that fired it
+	Events  []string      `json:"events,omitempty"`  // of count or digest
+	Dropped int           `json:"dropped,omitempty"` // further events of a digest
+	Awaited string        `json:"awaited,omitempty"` // on_late: the event that began the waiting; Event is the late one
+	LateBy  time.Duration `json:"late_by,omitempty"` // on_late
+	// View is what has been read again since the event: when a timer fired, or
+	// a wait ended. nil: the event's own facts hold.
+	View *View `json:"view,omitempty"`
 
 	Branch  string       `json:"branch"`            // where it is: branch and
 	At      int          `json:"at"`                // index of the current step in it
@@ -64,6 +82,25 @@ type Run struct {
 
 // Finished reports whether nothing more will happen by itself.
 func (r *Run) Finished() bool { return r.State == RunDone || r.State == RunFailed }
+
+// View is what is read again when time has passed: it then stays fixed.
+type View struct {
+	At          time.Time   `json:"at"` // evaluation time
+	Room        Room        `json:"room,omitzero"`
+	Session     Session     `json:"session,omitzero"`
+	Participant Participant `json:"participant,omitzero"`
+	Recording   Recording   `json:"recording,omitzero"`
+}
+
+// viewOf is what an expression sees of ev at now.
+func viewOf(ev *Event, now time.Time) *View {
+	return &View{At: now, Room: ev.Room, Session: ev.Session, Participant: ev.Participant, Recording: ev.Recording}
+}
+
+// Apply gives ev the facts of the view.
+func (v *View) Apply(ev *Event) {
+	ev.Room, ev.Session, ev.Participant, ev.Recording = v.Room, v.Session, v.Participant, v.Recording
+}
 
 // StepCall is one step rendered: what will be done, down to the last value.
 // Every attempt uses it as it is.
@@ -127,25 +164,57 @@ type Failure struct {
 }
 
 // Planner is one revision of the rules: immutable, safe for concurrent use,
-// swapped as a whole. It is implemented by rules.Set.
+// swapped as a whole. It is implemented by rules.Set. Its evaluations change
+// nothing.
 type Planner interface {
 	// Revision names the text of rules and lists.
 	Revision() string
-	// Text is that text, for [Store.SaveRevision].
+	// Text is that text, for [Store.Use].
 	Text() []byte
 	// Fill computes the source's fields: on a decoded event, before it is
 	// accepted. An error names the field; the event goes on without it.
 	Fill(ev *Event) error
-	// Needs says what the rules for an event of this type and source look at.
+
+	// Needs says what the rules for an event of this type and source look at;
+	// NeedsOf, what one rule looks at.
 	Needs(ev *Event) Needs
-	// Match evaluates the rules of the event's type. It changes nothing.
+	NeedsOf(rule string) Needs
+	// Match evaluates the rules of the event's type.
 	Match(in MatchInput) []Match
-	// Step renders the step at r.Branch and r.At. ok is false behind the last
-	// step of the branch.
-	Step(r *Run, in MatchInput) (call StepCall, ok bool, err error)
+	// Awaited lists the rules that expect an event of this type and source, or
+	// stop expecting at one, with the key of the expectation it concerns.
+	Awaited(in MatchInput) []Awaited
+	// Meets reports whether in.Event is what the rule of t expects. in.Trigger
+	// is the event that set t.
+	Meets(t *Timer, in MatchInput) (bool, error)
+	// Holds reports whether the condition of the hold t is still true: in.Event
+	// is the event that set t, its session as it is now.
+	Holds(t *Timer, in MatchInput) (bool, error)
+	// Fire is what follows when the time of t has come: once, cooldown, digest
+	// and the branch then.
+	Fire(t *Timer, in MatchInput) Match
+	// OnLate is the run of on_late: in.Event is what was expected, in.Trigger
+	// the event that set t.
+	OnLate(t *Timer, in MatchInput) Match
+	// Late says what becomes of what the rule does too late.
+	Late(rule string) Late
+	// Words names what decides when the rule fires: id, when, from, if, state
+	// words, mode. Timers and counters go on while it stays the same. "" if
+	// there is no such rule, or it is not enabled.
+	Words(rule string) string
+	// Schedules lists the enabled rules that fire by the clock.
+	Schedules() []Schedule
+
+	// Step renders the step at r.Branch and r.At, at now. ok is false behind
+	// the last step of the branch. ErrUndecided: it needs the result of a step
+	// that a shadow did not send.
+	Step(r *Run, in MatchInput, now time.Time) (call StepCall, ok bool, err error)
 	// RuleFailure reports whether the rule has an on_failure branch.
 	RuleFailure(rule string) bool
 }
+
+// ErrUndecided is a step of a shadow run that needs a result there is not.
+var ErrUndecided = errors.New("needs the result of a step that was not sent")
 
 // MatchInput is what an expression sees.
 //
@@ -156,24 +225,48 @@ type MatchInput struct {
 	Participants []Participant // everyone seen, if Needs asked for them
 	Source       Source
 	Now          time.Time // evaluation time
+
+	Events   []*Event      // of count and digest, each as it was matched
+	Dropped  int           // further events of a digest
+	Sessions []OpenSession // of all sources, if Needs asked for them
+	Trigger  *Event        // expect: the event that set the timer; Event is the awaited one
+	LateBy   time.Duration // expect: how long after its time Event happened; 0: in time
 }
 
-// Needs says what Match will look at beyond the facts of the event.
+// OpenSession is one active session as a scheduled rule sees it.
+type OpenSession struct {
+	Session
+	Room   Room
+	Source string
+}
+
+// Needs says what an evaluation will look at beyond the facts of the event.
 type Needs struct {
 	Participants bool
+	Sessions     bool
 }
 
 // Match is a rule that did not simply say no.
 type Match struct {
-	Rule string
-	Err  string // its condition could not be evaluated: no run, but visible
-	// Once is the key of its once:, "" without one.
-	Once   string
-	Branch string // BranchThen or BranchElse
+	Rule   string
+	Err    string // it could not be evaluated: no run, but visible
+	Words  string // see Planner.Words
+	Shadow bool
+	Branch string // BranchThen, BranchElse or BranchOnLate
 	Turn   string
-	// First is the rendered first step; nil if it could not be.
+
+	// The state words, in this order. Behind Hold and Expect none are given:
+	// Planner.Fire gives them when the time has come.
+	Count    *Count
+	Hold     *Hold
+	Expect   *Expect
+	Once     string // key; "" without it
+	Cooldown *Cooldown
+	Digest   *Digest
+
+	// First is the rendered first step; nil if it could not be, or has to wait.
 	First  *StepCall
-	Failed string // why
+	Failed string // why it could not be
 }
 
 // Outcome is what the rules made of an event, kept with it.
@@ -181,20 +274,27 @@ type Outcome struct {
 	Repeat     bool         `json:"repeat,omitempty"` // it changed nothing: no rule was asked
 	Runs       []RunRef     `json:"runs,omitempty"`
 	Suppressed []Suppressed `json:"suppressed,omitempty"`
+	Timers     []TimerRef   `json:"timers,omitempty"` // set or ended by the event
 	Errors     []RuleError  `json:"errors,omitempty"`
 	Problem    string       `json:"problem,omitempty"` // planning failed as a whole
 }
 
 // RunRef names a run that was created.
 type RunRef struct {
-	Rule string `json:"rule"`
-	Run  string `json:"run"`
+	Rule   string `json:"rule"`
+	Run    string `json:"run"`
+	Shadow bool   `json:"shadow,omitempty"`
 }
 
 // Suppressed is a rule that matched and was held back.
 type Suppressed struct {
 	Rule string `json:"rule"`
-	By   string `json:"by"` // "once"
+	// By is the state word: once, cooldown, count (not enough yet), pending
+	// (its timer runs already), digest (gathered).
+	By string `json:"by"`
+	// Until is when a cooldown ends or a pending timer is due.
+	Until time.Time `json:"until,omitzero"`
+	Note  string    `json:"note,omitempty"` // "2 of 3"
 }
 
 // RuleError is a condition that could not be evaluated.
@@ -203,21 +303,34 @@ type RuleError struct {
 	Error string `json:"error"`
 }
 
-// NewRun makes the run of a match, as it is stored with the event. Where the
+// Start is a run that is to be made.
+type Start struct {
+	Match Match
+	Input MatchInput
+	Timer *Timer // that fired it, or nil
+}
+
+// NewRun makes the run of a start, as it is stored with the event. Where the
 // first step could not be rendered, the worker finds out again and does what
 // the rule says about it.
-func NewRun(id string, p Planner, in MatchInput, m Match) *Run {
-	ev := in.Event
+func NewRun(id string, p Planner, s Start) *Run {
+	in, m, ev := s.Input, s.Match, s.Input.Event
 	r := &Run{
 		ID: id, Rule: m.Rule, Revision: p.Revision(), Event: ev.ID,
-		Source: ev.Source, Tenant: ev.Tenant, Trigger: ev.Type, Room: ev.Room.Name,
+		Source: ev.Source, Tenant: ev.Tenant, Trigger: ev.Type, Room: cmp.Or(ev.Room.Name, ev.Room.ID),
 		State: RunReady, Created: in.Now, Updated: in.Now, Due: in.Now,
-		Turn: m.Turn, Branch: m.Branch, Call: m.First,
+		Session: in.SessionKey, Turn: m.Turn, Shadow: m.Shadow, Branch: m.Branch, Call: m.First,
+		Dropped: in.Dropped, LateBy: in.LateBy,
 	}
-	if r.Room == "" {
-		r.Room = ev.Room.ID
+	for _, e := range in.Events {
+		r.Events = append(r.Events, e.ID)
 	}
-	r.Session = in.SessionKey
+	if in.Trigger != nil {
+		r.Awaited = in.Trigger.ID
+	}
+	if s.Timer != nil {
+		r.Timer, r.View = s.Timer.ID, viewOf(ev, in.Now)
+	}
 	return r
 }
 

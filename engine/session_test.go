@@ -1,14 +1,10 @@
 package engine
 
 import (
-	"encoding/json"
-	"fmt"
-	"math/rand/v2"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 )
 
 var t0 = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
@@ -32,6 +28,18 @@ func kind(k string) func(*Event) { return func(e *Event) { e.Participant.Kind = 
 func rec(id, status string) func(*Event) {
 	return func(e *Event) { e.Recording.ID, e.Recording.Status = id, status }
 }
+
+func lasting(s int) func(*Event) {
+	return func(e *Event) { d := time.Duration(s) * time.Second; e.Session.Duration = &d }
+}
+
+func came(s int) func(*Event) { return func(e *Event) { e.Participant.Joined = at(s) } }
+
+func stayed(s int) func(*Event) {
+	return func(e *Event) { d := time.Duration(s) * time.Second; e.Participant.Duration = &d }
+}
+
+func role(r string) func(*Event) { return func(e *Event) { e.Participant.Role = r } }
 
 func fold(events ...Event) *SessionState {
 	s := NewSessionState("pnm/S1", &events[0])
@@ -73,6 +81,27 @@ func TestFold(t *testing.T) {
 		{"a join after the end", []Event{ev(SessionStarted, 0), ev(SessionEnded, 40), ev(ParticipantJoined, 50, who("a", "1"))}, 60, Ended, 40 * time.Second, 0, 0, 0},
 		{"ended without started", []Event{ev(SessionEnded, 40)}, 60, Ended, -1, 0, 0, 0},
 		{"the earliest end holds", []Event{ev(SessionStarted, 0), ev(SessionEnded, 40), ev(SessionEnded, 30)}, 60, Ended, 30 * time.Second, 0, 0, 0},
+		{"an end in other words says more", []Event{ev(SessionStarted, 0), ev(SessionEnded, 40), ev(SessionEnded, 40, lasting(39))}, 60, Ended, 39 * time.Second, 0, 0, 0},
+		{"the platform's own duration holds", []Event{ev(SessionStarted, 0), ev(SessionEnded, 40, lasting(35))}, 60, Ended, 35 * time.Second, 0, 0, 0},
+		{"unless it is negative", []Event{ev(SessionStarted, 0), ev(SessionEnded, 40, lasting(-5))}, 60, Ended, 40 * time.Second, 0, 0, 0},
+		{"a start that is not yet", []Event{ev(SessionStarted, 90)}, 60, Active, -1, 0, 0, 0},
+		{"a recording before everything", []Event{ev(RecordingStarted, 0, rec("r", "")), ev(SessionStarted, 10), ev(SessionEnded, 40)}, 60, Ended, 30 * time.Second, 0, 0, 0},
+		{"a track before everything", []Event{ev(TrackPublished, 0, who("a", "1")), ev(SessionStarted, 10), ev(ParticipantJoined, 10, who("a", "1"))}, 60, Active, 50 * time.Second, 1, 1, 50 * time.Second},
+		{"came and left at one moment", []Event{ev(ParticipantLeft, 10, who("a", "1"), came(10)), ev(ParticipantJoined, 10, who("a", "1"))}, 60, Active, -1, 0, 0, 0},
+		{"left before joined", []Event{ev(ParticipantLeft, 30, who("a", "1")), ev(ParticipantJoined, 10, who("a", "1"))}, 60, Active, -1, 0, 1, 20 * time.Second},
+		{"left, and says when joined", []Event{ev(ParticipantLeft, 30, who("a", "1"), came(10))}, 60, Active, -1, 0, 1, 20 * time.Second},
+		{"left, and says for how long", []Event{ev(ParticipantLeft, 30, who("a", "1"), stayed(20))}, 60, Active, -1, 0, 1, 20 * time.Second},
+		{"left before it joined, it says", []Event{ev(ParticipantLeft, 30, who("a", "1"), came(35))}, 60, Active, -1, 0, 0, 0},
+		{"stayed for less than nothing", []Event{ev(ParticipantLeft, 30, who("a", "1"), stayed(-9))}, 60, Active, -1, 0, 0, 0},
+		{"left after the end", []Event{ev(SessionStarted, 0), ev(ParticipantJoined, 10, who("a", "1")), ev(SessionEnded, 40), ev(ParticipantLeft, 50, who("a", "1"))}, 60, Ended, 40 * time.Second, 0, 1, 30 * time.Second},
+		{"two people, one connection id", []Event{ev(ParticipantJoined, 0, who("a", "1")), ev(ParticipantJoined, 10, who("b", "1")), ev(ParticipantLeft, 20, who("a", "1"))},
+			60, Active, -1, 1, 2, 70 * time.Second},
+		{"a reconnect", []Event{ev(ParticipantJoined, 0, who("a", "1")), ev(ParticipantLeft, 10, who("a", "1")), ev(ParticipantJoined, 20, who("a", "2")), ev(ParticipantLeft, 25, who("a", "2"))},
+			60, Active, -1, 0, 1, 15 * time.Second},
+		{"a person known as a bot once", []Event{ev(ParticipantJoined, 0, who("a", "1"), kind(KindBot)), ev(ParticipantJoined, 10, who("a", "2"), kind(KindPerson))}, 60, Active, -1, 1, 1, time.Minute},
+		{"what we emit says nothing", []Event{ev(Emitted, 0, who("a", "1"))}, 60, "", -1, 0, 0, 0},
+		{"a summary says nothing", []Event{ev(ArtifactCreated, 0, func(e *Event) { e.Session.Started = at(0) })}, 60, "", -1, 0, 0, 0},
+		{"a finished recording alone is no session", []Event{ev(RecordingEnded, 0, rec("r", ""))}, 60, "", -1, 0, 0, 0},
 		{"an end before the start says nothing of the duration", []Event{ev(SessionStarted, 50), ev(SessionEnded, 40)}, 60, Ended, -1, 0, 0, 0},
 	}
 	for _, tt := range tests {
@@ -105,6 +134,17 @@ func TestFoldRepeat(t *testing.T) {
 		{"same recording status", ev(RecordingUpdated, 10, rec("r", "active")), ev(RecordingUpdated, 20, rec("r", "active")), true},
 		{"next recording status", ev(RecordingUpdated, 10, rec("r", "active")), ev(RecordingUpdated, 20, rec("r", "ending")), false},
 		{"other recording", ev(RecordingStarted, 10, rec("r", "")), ev(RecordingStarted, 20, rec("q", "")), false},
+		{"a recording without an id", ev(RecordingStarted, 10, rec("", "")), ev(RecordingStarted, 20, rec("", "")), false},
+		{"the same once more", ev(RecordingStarted, 10, rec("", "")), ev(RecordingStarted, 10, rec("", "")), true},
+		{"second creation", ev(SessionCreated, 10), ev(SessionCreated, 11), true},
+		{"started after created", ev(SessionCreated, 10), ev(SessionStarted, 10), false},
+		{"second media end", ev(SessionMediaEnded, 10), ev(SessionMediaEnded, 11), true},
+		{"media end after the end", ev(SessionEnded, 10), ev(SessionMediaEnded, 11), false},
+		{"end after the media end", ev(SessionMediaEnded, 10), ev(SessionEnded, 11), false},
+		{"joined again after leaving", ev(ParticipantLeft, 10, who("a", "1")), ev(ParticipantJoined, 11, who("a", "1")), false},
+		{"left twice", ev(ParticipantLeft, 10, who("a", "1")), ev(ParticipantLeft, 11, who("a", "1")), true},
+		{"a join that its leave overtook and told of", ev(ParticipantLeft, 10, who("a", "1"), came(5)), ev(ParticipantJoined, 5, who("a", "1")), false},
+		{"another role", ev(ParticipantRole, 10, who("a", "1"), role(RoleHost)), ev(ParticipantRole, 10, who("a", "1"), role(RoleHost)), false},
 		{"tracks are never repeats", ev(TrackPublished, 10, who("a", "1")), ev(TrackPublished, 10, who("a", "1")), false},
 	}
 	for _, tt := range tests {
@@ -129,145 +169,87 @@ func TestRecordingRuns(t *testing.T) {
 	}
 }
 
-func TestHost(t *testing.T) {
-	host := func(e *Event) { e.Participant.Role = RoleHost }
-	s := fold(ev(ParticipantJoined, 0, who("a", "1"), host), ev(ParticipantJoined, 5, who("b", "2"), host), ev(ParticipantLeft, 9, who("a", "1")))
-	if h := s.View(at(10)).Host; h == nil || h.ID != "b" {
-		t.Errorf("host = %+v, want the one who is there", h)
+func TestStoppedBeforeItStarted(t *testing.T) {
+	if fold(ev(RecordingStarted, 10, rec("r", "")), ev(RecordingStopped, 5, rec("r", ""))).View(at(20)).Recording {
+		t.Error("a recording whose clocks disagree runs for ever")
 	}
 }
 
-// day makes the events of one session as a platform might send them.
-func day(t *rapid.T) []Event {
-	var out []Event
-	clock := 0
-	tick := func() int { clock += rapid.IntRange(0, 3).Draw(t, "tick"); return clock }
-	if rapid.Bool().Draw(t, "started") {
-		out = append(out, ev(SessionStarted, tick()))
+// Of two words at one moment the same wins, whichever comes first.
+func TestRecordingAtOneMoment(t *testing.T) {
+	url := func(u string) func(*Event) { return func(e *Event) { e.Recording.URL = u } }
+	a, b := ev(RecordingEnded, 5, rec("r", ""), url("a")), ev(RecordingEnded, 5, rec("r", ""), url("b"))
+	if there, back := fold(a, b).Recordings["r"].facts(), fold(b, a).Recordings["r"].facts(); there.URL != back.URL {
+		t.Errorf("it is at %s, or at %s", there.URL, back.URL)
 	}
-	for i := range rapid.IntRange(0, 12).Draw(t, "steps") {
-		p := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "who")
-		c := fmt.Sprint(p, rapid.IntRange(1, 2).Draw(t, "conn"))
-		switch rapid.IntRange(0, 5).Draw(t, "what") {
-		case 0, 1:
-			out = append(out, ev(ParticipantJoined, tick(), who(p, c), func(e *Event) { e.Participant.Name = fmt.Sprint("name", i) }))
-		case 2, 3:
-			out = append(out, ev(ParticipantLeft, tick(), who(p, c)))
-		case 4:
-			out = append(out, ev(RecordingStarted, tick(), rec("r", "active"), func(e *Event) { e.Recording.Started = e.Time }))
-		case 5:
-			out = append(out, ev(RecordingEnded, tick(), rec("r", "done"), func(e *Event) { e.Recording.URL = "u" }))
-		}
-	}
-	if rapid.Bool().Draw(t, "ended") {
-		out = append(out, ev(SessionEnded, tick(), func(e *Event) { e.Session.EndReason = fmt.Sprint(clock) }))
-	}
-	return out
 }
 
-// Any order of a session's events, each once or more, ends in one state.
-func TestFoldIsIndependentOfOrder(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		events := day(t)
-		if len(events) == 0 {
-			return
-		}
-		mixed := append([]Event(nil), events...)
-		for _, e := range events {
-			for range rapid.IntRange(0, 2).Draw(t, "copies") {
-				mixed = append(mixed, e)
-			}
-		}
-		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
-		r.Shuffle(len(mixed), func(i, j int) { mixed[i], mixed[j] = mixed[j], mixed[i] })
-		want, got := fold(events...), fold(mixed...)
-		if d := cmp.Diff(picture(want), picture(got)); d != "" {
-			t.Fatalf("another order, another state (-in order +mixed):\n%s", d)
-		}
-	})
-}
-
-// picture is all that can be seen of a session.
-func picture(s *SessionState) string {
-	now := at(1000)
-	var recordings []Recording
-	for _, id := range []string{"r"} {
-		if r := s.Recordings[id]; r != nil {
-			recordings = append(recordings, r.facts())
-		}
-	}
-	b, _ := json.MarshalIndent(map[string]any{
-		"session": s.View(now), "people": s.Participants(now), "recordings": recordings,
-	}, "", " ")
-	return string(b)
-}
-
-// A state that was stored and read back folds on as if it had stayed in memory.
-func TestStateSurvivesStorage(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		events := day(t)
-		if len(events) < 2 {
-			return
-		}
-		cut := rapid.IntRange(1, len(events)-1).Draw(t, "cut")
-		s := fold(events[:cut]...)
-		text, err := json.Marshal(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		back := &SessionState{People: map[string]*Person{}}
-		if err := json.Unmarshal(text, back); err != nil {
-			t.Fatal(err)
-		}
-		for id, p := range s.People {
-			b, _ := json.Marshal(p)
-			q := &Person{}
-			if err := json.Unmarshal(b, q); err != nil {
-				t.Fatal(err)
-			}
-			back.People[id] = q
-		}
-		for i := range events[cut:] {
-			back.Fold(&events[cut+i])
-		}
-		if d := cmp.Diff(picture(fold(events...)), picture(back)); d != "" {
-			t.Fatalf("-in memory +stored:\n%s", d)
-		}
-	})
-}
-
-func TestSessionsOfARoomWithoutIDs(t *testing.T) {
-	type step struct {
-		typ  string
-		at   int
-		want int // which session, by the order they were made in
-	}
+// What a session's room is called does not depend on what comes first.
+func TestRoomFacts(t *testing.T) {
+	called := func(id, name string) func(*Event) { return func(e *Event) { e.Room.ID, e.Room.Name = id, name } }
 	tests := []struct {
-		name  string
-		steps []step
+		name   string
+		events []Event
+		want   Room
 	}{
-		{"in order", []step{{SessionStarted, 0, 0}, {SessionEnded, 10, 0}, {SessionStarted, 20, 1}, {SessionEnded, 30, 1}}},
-		{"repeats", []step{{SessionStarted, 0, 0}, {SessionStarted, 0, 0}, {SessionEnded, 10, 0}, {SessionEnded, 10, 0}}},
-		{"end first", []step{{SessionEnded, 10, 0}, {SessionStarted, 0, 0}}},
-		{"both ends first", []step{{SessionEnded, 10, 0}, {SessionEnded, 30, 1}, {SessionStarted, 20, 1}, {SessionStarted, 0, 0}}},
-		{"a recording before all", []step{{RecordingStarted, 5, 0}, {SessionStarted, 0, 0}, {SessionEnded, 9, 0}}},
-		{"recording inside", []step{{SessionStarted, 0, 0}, {RecordingStarted, 5, 0}, {SessionEnded, 10, 0}, {RecordingEnded, 15, 0}}},
+		{"the newest name", []Event{ev(SessionStarted, 0, called("r", "old")), ev(TrackPublished, 5, called("r", "new"))}, Room{ID: "r", Name: "new"}},
+		{"two ids", []Event{ev(SessionStarted, 0, called("r2", "")), ev(TrackPublished, 5, called("r1", ""))}, Room{ID: "r1"}},
+		{"two names at one moment", []Event{ev(SessionStarted, 0, called("r", "a")), ev(TrackPublished, 0, called("r", "b"))}, Room{ID: "r", Name: "b"}},
+		{"a summary, which may come before all", []Event{ev(SessionStarted, 0, called("r", "a")), ev(ArtifactCreated, 5, called("r", "b"))}, Room{ID: "r", Name: "a"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var room []*SessionState
-			for i, st := range tt.steps {
-				e := ev(st.typ, st.at, rec("", ""))
-				e.Session.ID, e.ByRoom = "", true
-				s := FindSession(&e, room)
-				if s == nil {
-					s = NewSessionState(fmt.Sprint(len(room)), &e)
-					room = append(room, s)
-				}
-				s.Fold(&e)
-				if s.Key != fmt.Sprint(st.want) {
-					t.Errorf("step %d (%s) went to session %s, want %d", i, st.typ, s.Key, st.want)
-				}
+			there, back := fold(tt.events...), fold(tt.events[1], tt.events[0])
+			if d := cmp.Diff(tt.want, there.Room); d != "" {
+				t.Error(d)
+			}
+			if d := cmp.Diff(tt.want, back.Room); Folds(&tt.events[1]) && d != "" {
+				t.Error("backwards:", d)
+			}
+		})
+	}
+}
+
+func TestRecordingsWithoutIDs(t *testing.T) {
+	s := fold(ev(RecordingStarted, 0, rec("", "")), ev(RecordingStopped, 5, rec("", "")), ev(RecordingStarted, 10, rec("", "")))
+	if !s.View(at(11)).Recording {
+		t.Error("the second one does not run")
+	}
+	stop := ev(RecordingStopped, 15, rec("", ""))
+	if repeat, _ := s.Fold(&stop); repeat || s.View(at(16)).Recording {
+		t.Error("the second one did not stop")
+	}
+}
+
+func TestRecordingEndsWithItsSession(t *testing.T) {
+	s := fold(ev(RecordingStarted, 0, rec("r", "")), ev(SessionEnded, 5))
+	if s.View(at(6)).Recording {
+		t.Error("still recording after the session")
+	}
+}
+
+func TestHost(t *testing.T) {
+	a, b := who("a", "1"), who("b", "2")
+	tests := []struct {
+		name   string
+		events []Event
+		want   string
+	}{
+		{"nobody", []Event{ev(ParticipantJoined, 0, a)}, ""},
+		{"who is there rather than who came first", []Event{ev(ParticipantJoined, 0, a, role(RoleHost)), ev(ParticipantJoined, 5, b, role(RoleHost)), ev(ParticipantLeft, 9, a)}, "b"},
+		{"who came first", []Event{ev(ParticipantJoined, 0, a, role(RoleHost)), ev(ParticipantJoined, 5, b, role(RoleHost))}, "a"},
+		{"another one is made host", []Event{ev(ParticipantJoined, 0, a, role(RoleHost)), ev(ParticipantRole, 5, a, role(RoleParticipant)), ev(ParticipantRole, 5, b, role(RoleHost))}, "b"},
+		{"the newest role, whatever comes first", []Event{ev(ParticipantRole, 5, a, role(RoleParticipant)), ev(ParticipantJoined, 0, a, role(RoleHost))}, ""},
+		{"a host who left", []Event{ev(ParticipantJoined, 0, a, role(RoleHost)), ev(ParticipantLeft, 5, a)}, "a"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := ""
+			if h := fold(tt.events...).View(at(10)).Host; h != nil {
+				got = h.ID
+			}
+			if got != tt.want {
+				t.Errorf("host is %q, want %q", got, tt.want)
 			}
 		})
 	}

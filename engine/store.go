@@ -11,7 +11,6 @@ type Inbound struct {
 	Delivery Received
 	Events   []Event
 	Keys     []DedupeKey
-	Plan     Planner
 	Now      time.Time
 }
 
@@ -62,8 +61,16 @@ type Recorded struct {
 // returns only after its transaction is on disk, or with an error that wraps
 // ErrUnavailable when the queue is full or the disk refuses.
 type Store interface {
+	// Use makes p the rules every later event and timer is evaluated against.
+	// In one transaction it keeps the text of the revision, goes on with the
+	// timers and counters of rules whose Words are unchanged, cancels the
+	// others, and sets the timers of schedules. From the first Use on, timers
+	// fire when their time comes.
+	Use(ctx context.Context, p Planner) (Switched, error)
+	// Revision returns the text of a revision.
+	Revision(ctx context.Context, id string) ([]byte, error)
 	// Accept stores a delivery in one transaction with whatever else waits:
-	// dedupe, fold, match, events, state, guards, runs. New runs go to
+	// dedupe, fold, match, events, state, guards, timers, runs. New runs go to
 	// Dispatch after the commit.
 	Accept(ctx context.Context, in Inbound) (Accepted, error)
 	// Refused keeps the trace of a refused delivery. It never blocks, and
@@ -81,14 +88,65 @@ type Store interface {
 	// transaction. It waits for its commit even when ctx has ended; the same
 	// Record twice is harmless. ErrFenced if another worker has taken the run.
 	Record(ctx context.Context, r *Run, res Result) (Recorded, error)
-	// SaveRevision keeps the text of a revision (idempotent); Revision returns it.
-	SaveRevision(ctx context.Context, id string, text []byte) error
-	Revision(ctx context.Context, id string) ([]byte, error)
 	// Wake makes a failed run ready again at the step it failed at, out of turn.
 	Wake(ctx context.Context, runID string, now time.Time) (*Run, error)
 	StateReader
 	Close() error
 }
+
+// Switched says what became of the timers when the rules changed.
+type Switched struct {
+	Kept, Cancelled int      // open timers
+	Rules           []string // whose timers were cancelled, sorted
+}
+
+// Tx is the transaction of a store as planning sees it: what the rules
+// remember. Everything written is undone together with the transaction. Its
+// errors are the store's, never the event's. Not safe for concurrent use.
+type Tx interface {
+	// NewID makes an id that begins with prefix: "tmr_".
+	NewID(prefix string) string
+	// Timer is the open timer of a kind and key; nil if there is none.
+	Timer(kind, key string) *Timer
+	// TimersOf are the open timers of a session, oldest first.
+	TimersOf(session string) []*Timer
+	// PutTimer keeps a timer, new or changed. A timer that ended is no longer open.
+	PutTimer(t *Timer) error
+
+	// Used reports whether a key of once is used up; UseUp uses it up.
+	Used(key string) (bool, error)
+	UseUp(key, by string) error
+	// Cooling is when the cooldown of a key ends; zero if there was none.
+	Cooling(key string) (time.Time, error)
+	Cool(key string, until time.Time) error
+	// Gather keeps an event under a key, for a rule with these words. Gathered
+	// are the events of a key by time; Spend forgets those given, or all.
+	Gather(kind, key, rule, words string, g Gathered) error
+	Gathered(kind, key string) ([]Gathered, error)
+	Spend(kind, key string, events []string) error
+	// Gatherers are the rules, and their words, for which events are kept;
+	// Forget forgets those of one.
+	Gatherers() ([]Gatherer, error)
+	Forget(g Gatherer) error
+
+	// Event is a stored event with its Raw, also one of this transaction, as a
+	// copy the caller may change; nil if it is no longer there.
+	Event(id string) (*Event, error)
+	// EventsOf are stored events of these types, of a session (or of a source,
+	// if session is ""; of all, if source is "" too), that happened from since
+	// until the end and were received after since less an hour: at most 1,000,
+	// oldest first.
+	EventsOf(source, session string, types []string, since, until time.Time) ([]*Event, error)
+	// Session is the state of a session; nil if there is none.
+	Session(key string) (*SessionState, error)
+	// Sender is the source's state.
+	Sender(name, tenant string) Source
+	// Sessions are active sessions of all sources, at most limit.
+	Sessions(limit int) ([]*SessionState, error)
+}
+
+// Gatherer is a rule that keeps events for count or digest.
+type Gatherer struct{ Rule, Words string }
 
 // Query selects rows for people. Zero fields do not select. Rows come newest
 // first, those before Cursor only, at most Limit (default 50).
@@ -103,6 +161,8 @@ type Query struct {
 	Verdict   string
 	Refused   bool
 	Unmatched bool
+	Active    bool // sessions
+	Shadow    bool // runs: those of shadow rules instead of the others
 	Since     time.Time
 	After     string // only rows newer than this id, oldest first: for tail
 	Cursor    string
@@ -116,6 +176,21 @@ type EventRow struct {
 	Revision string          `json:"revision"`
 	Outcome  Outcome         `json:"outcome"`
 	Payload  json.RawMessage `json:"raw,omitempty"` // only when one event is asked for
+}
+
+// SessionRow is a stored session as it is now.
+type SessionRow struct {
+	Key      string // internal, permanent
+	Session  Session
+	Room     Room
+	Source   string
+	Platform string
+	Tenant   string
+	First    time.Time // event times
+	Last     time.Time
+
+	Participants []Participant // everyone seen; only when one session is asked for
+	Recordings   []Recording   // likewise
 }
 
 // Stats are the store's figures for people.

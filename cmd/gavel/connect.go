@@ -34,11 +34,11 @@ func (a *app) connect(ctx context.Context) (*connection, error) {
 	if err == nil || !errors.Is(err, errNoServer) {
 		return c, err
 	}
-	reader, err := store.OpenReader(ctx, a.dataDir)
+	reader, err := store.OpenReader(ctx, a.dataDir, a.now)
 	if err != nil {
 		return nil, fail(exitUnreadable, err, "")
 	}
-	h := web.New(web.Options{Store: reader, Sources: a.configuredSources})
+	h := web.New(web.Options{Store: reader, Sources: a.configuredSources, Now: a.now})
 	return &connection{Client: web.NewClient(web.Local(h)), close: func() { reader.Close() }}, nil
 }
 

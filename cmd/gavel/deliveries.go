@@ -48,7 +48,7 @@ and the rest counted.`,
 		if err := printList(a, l.Deliveries, deliveryColumns()); err != nil {
 			return err
 		}
-		a.sayMore(l.Next)
+		a.sayMore(len(l.Deliveries), l.Next, "no delivery fits")
 		return nil
 	}
 	return cmd
@@ -85,7 +85,7 @@ func (a *app) deliveriesShowCmd() *cobra.Command {
 			a.field("delivery", "%s", d.ID)
 			a.field("time", "%s", a.clock(d.At))
 			a.field("source", "%s", d.Source)
-			a.field("verdict", "%s", a.paint(a.out, color, text))
+			a.field("verdict", "%s", painted(a.paint(a.out, color, text)))
 			if d.Reason != "" {
 				a.field("reason", "%s", d.Reason)
 			}

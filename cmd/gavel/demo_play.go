@@ -229,7 +229,7 @@ func (d *demo) settle(ctx context.Context, ev web.Event) error {
 			if err != nil {
 				return err
 			}
-			waits := run.State == engine.RunRetrying && run.Current != nil && len(run.Current.Tries) > 0
+			waits := run.State == engine.RunWaiting || run.State == engine.RunRetrying && run.Current != nil && len(run.Current.Tries) > 0
 			if waits || run.State == engine.RunDone || run.State == engine.RunFailed || d.app.now().After(deadline) {
 				d.shown[run.ID] = &shownRun{}
 				d.tellRun(time.Time{}, run)

@@ -259,7 +259,11 @@ func (d *demo) summary(ctx context.Context) error {
 	s.printf("")
 	t := d.tally
 	row("deliveries", "%d: %d accepted, %s, %d refused", t.sent, t.accepted, count(t.duplicates, "duplicate"), t.refused)
-	row("events", "%d stored", st.Events)
+	derived := ""
+	if n := int(st.Events) - t.accepted; n > 0 { // every delivery of the story is one event
+		derived = fmt.Sprintf(", %d of them derived: who was there at the end has left", n)
+	}
+	row("events", "%d stored%s", st.Events, derived)
 	done, failed, runs := st.Runs[engine.RunDone], st.Runs[engine.RunFailed], int64(0)
 	for _, n := range st.Runs {
 		runs += n

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gavelhq/gavel/engine"
 	"github.com/gavelhq/gavel/engine/web"
 	"github.com/spf13/cobra"
 )
@@ -54,15 +55,18 @@ func (a *app) eventsListCmd() *cobra.Command {
 		if err := printList(a, l.Events, eventColumns()); err != nil {
 			return err
 		}
-		a.sayMore(l.Next)
+		a.sayMore(len(l.Events), l.Next, "no event fits: gavel deliveries list --refused shows what was refused")
 		return nil
 	}
 	return cmd
 }
 
-// sayMore tells a person that a list is not all there is.
-func (a *app) sayMore(next string) {
-	if next != "" && isTerminal(a.err) {
+// sayMore tells a person that a list is not all there is, or empty.
+func (a *app) sayMore(rows int, next, empty string) {
+	switch {
+	case rows == 0 && !a.structured():
+		a.say("%s", empty)
+	case next != "" && isTerminal(a.err):
 		a.say("there are more: raise --limit, or narrow with --since")
 	}
 }
@@ -72,10 +76,23 @@ func eventColumns() []column[web.Event] {
 		{"ID", func(e web.Event) any { return e.ID }},
 		{"TIME", func(e web.Event) any { return e.Received }},
 		{"SOURCE", func(e web.Event) any { return e.Source }},
-		{"TYPE", func(e web.Event) any { return e.Type }},
+		{"TYPE", func(e web.Event) any { return marked{e.Type, origin(e)} }},
 		{"ROOM", func(e web.Event) any { return or(e.Room.Name, e.Room.ID) }},
 		{"RESULT", func(e web.Event) any { return outcomeText(e) }},
 	}
+}
+
+// origin says where an event comes from that no platform sent.
+func origin(e web.Event) string {
+	switch {
+	case e.Type == engine.Emitted:
+		return engine.PlatformGavel + ":" + e.Name
+	case e.Type == engine.Scheduled:
+		return e.Name
+	case slices.Contains(e.Derived, engine.DerivedEvent):
+		return "derived"
+	}
+	return ""
 }
 
 func or(texts ...string) string {
@@ -85,31 +102,6 @@ func or(texts ...string) string {
 		}
 	}
 	return ""
-}
-
-// outcomeText says in a few words what the rules made of an event.
-func outcomeText(e web.Event) string {
-	o := e.Outcome
-	var parts []string
-	if o.Problem != "" {
-		parts = append(parts, "not evaluated: "+o.Problem)
-	}
-	if o.Repeat {
-		parts = append(parts, "repeat")
-	}
-	for _, r := range o.Runs {
-		parts = append(parts, r.Rule)
-	}
-	for _, s := range o.Suppressed {
-		parts = append(parts, fmt.Sprintf("%s (held back by %s)", s.Rule, s.By))
-	}
-	for _, x := range o.Errors {
-		parts = append(parts, fmt.Sprintf("%s (error)", x.Rule))
-	}
-	if len(parts) == 0 {
-		return "–"
-	}
-	return strings.Join(parts, ", ")
 }
 
 func (a *app) eventsShowCmd() *cobra.Command {
@@ -133,8 +125,16 @@ func (a *app) eventsShowCmd() *cobra.Command {
 }
 
 func (a *app) printEvent(e web.Event) error {
-	a.field("event", "%s  %s", e.ID, a.paint(a.out, cyan, e.Type))
+	a.field("event", "%s  %s", e.ID, painted(a.paint(a.out, cyan, e.Type)))
 	a.field("source", "%s (%s, %s)", e.Source, e.Platform, e.Name)
+	switch {
+	case e.Type == engine.Emitted:
+		a.field("origin", "a step emitted it: rules catch it by when: %s", origin(e))
+	case e.Type == engine.Scheduled:
+		a.field("origin", "the schedule of the rule %s", e.Name)
+	case origin(e) != "":
+		a.field("origin", "derived: no platform sent it")
+	}
 	a.field("time", "%s, received %s", a.clock(e.Time), a.clock(e.Received))
 	if room := or(e.Room.Name, e.Room.ID); room != "" {
 		a.field("room", "%s", room)
@@ -152,14 +152,26 @@ func (a *app) printEvent(e web.Event) error {
 	if p := e.Participant; or(p.Name, p.ID) != "" {
 		a.field("who", "%s", strings.TrimSpace(p.Name+" "+p.ID+" "+p.Role))
 	}
-	if len(e.Derived) > 0 {
-		a.field("derived", "%s", strings.Join(e.Derived, ", "))
+	if facts := slices.DeleteFunc(slices.Clone(e.Derived), func(name string) bool { return name == engine.DerivedEvent }); len(facts) > 0 {
+		a.field("derived", "%s", strings.Join(facts, ", "))
 	}
-	a.field("delivery", "%s", e.Delivery)
+	if e.Delivery != "" {
+		a.field("delivery", "%s", e.Delivery)
+	}
 	a.field("rules", "%s", e.Revision)
 	a.field("result", "%s", outcomeText(e))
 	for _, r := range e.Outcome.Runs {
+		if r.Shadow {
+			a.field("shadow", "%s  gavel runs show %s", r.Rule, r.Run)
+			continue
+		}
 		a.field("run", "%s  gavel runs show %s", r.Rule, r.Run)
+	}
+	for _, s := range e.Outcome.Suppressed {
+		a.field("no run", "%s %s", s.Rule, a.heldBack(s))
+	}
+	for _, t := range e.Outcome.Timers {
+		a.field("timer", "%s %s", t.Rule, a.timerText(t, nil))
 	}
 	for _, x := range e.Outcome.Errors {
 		a.field("error", "%s: %s", x.Rule, x.Error)
@@ -171,10 +183,14 @@ func (a *app) printEvent(e web.Event) error {
 	return a.printJSON(e.Raw)
 }
 
-// field prints one line of a description. Its values are data.
+// painted is text of our own, with colours.
+type painted string
+
+// field prints one line of a description. Texts among its values are data of
+// strangers, unless they are painted.
 func (a *app) field(name, format string, args ...any) {
 	for i, arg := range args {
-		if s, ok := arg.(string); ok && !strings.HasPrefix(s, "\x1b[") {
+		if s, ok := arg.(string); ok {
 			args[i] = cleanCell(s)
 		}
 	}
@@ -322,8 +338,9 @@ func (t *tail) print(events []web.Event, refused []web.Delivery) error {
 		return nil
 	}
 	for _, e := range events {
-		fmt.Fprintf(t.out, "%s  %-14s %-22s %-24s %s\n", t.clock(e.Received), cleanCell(e.Source),
-			e.Type, cut(cleanCell(or(e.Room.Name, e.Room.ID)), 24), cleanCell(matchedText(e)))
+		what, _ := t.readable(marked{e.Type, origin(e)})
+		fmt.Fprintf(t.out, "%s  %-14s %-26s %-24s %s\n", t.clock(e.Received), cleanCell(e.Source),
+			cleanCell(what), cut(cleanCell(or(e.Room.Name, e.Room.ID)), 24), cleanCell(matchedText(e)))
 	}
 	for _, d := range refused {
 		fmt.Fprintf(t.out, "%s  %-14s %s\n", t.clock(d.At), cleanCell(d.Source), t.paint(t.out, red,

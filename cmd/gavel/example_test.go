@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/gavelhq/gavel/actions"
 	"github.com/gavelhq/gavel/engine"
 	"github.com/gavelhq/gavel/engine/rules"
+	"github.com/gavelhq/gavel/engine/store"
 	"github.com/gavelhq/gavel/triggers"
 	"github.com/gavelhq/gavel/triggers/samples"
 )
@@ -75,9 +78,7 @@ func TestExampleRules(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.source+"/"+strings.Join(tt.samples, "+"), func(t *testing.T) {
 			kind, _ := triggers.Find(kinds, tt.platform)
-			var done []string
-			var state *engine.SessionState
-			once := map[string]bool{}
+			var events []engine.Event
 			for _, name := range tt.samples {
 				for _, ev := range decodeSample(t, kind, set, tt.source, name) {
 					if tt.change != nil {
@@ -86,22 +87,10 @@ func TestExampleRules(t *testing.T) {
 					if err := set.Fill(&ev); err != nil {
 						t.Fatal(err)
 					}
-					if state == nil {
-						state = engine.NewSessionState(tt.source+"/s", &ev)
-					}
-					p := engine.Plan(set, &ev, state, engine.Source{Name: tt.source}, ev.Received)
-					if p.Outcome.Problem != "" || len(p.Outcome.Errors) > 0 {
-						t.Fatalf("%+v", p.Outcome)
-					}
-					for _, m := range p.Matches {
-						if m.Once != "" && once[m.Rule+m.Once] {
-							continue
-						}
-						once[m.Rule+m.Once] = true
-						done = append(done, steps(t, set, p.Input, m)...)
-					}
+					events = append(events, ev)
 				}
 			}
+			done := playEvents(t, set, events)
 			if d := cmp.Diff(tt.want, done); d != "" {
 				t.Errorf("-want +got:\n%s", d)
 			}
@@ -144,7 +133,7 @@ func decodeSample(t *testing.T, kind engine.PlatformKind, set *rules.Set, source
 			t.Fatal(err)
 		}
 		for i := range d.Events {
-			d.Events[i].ID, d.Events[i].Source, d.Events[i].Tenant = fmt.Sprint("evt_", i), source, c.Tenant
+			d.Events[i].Source, d.Events[i].Tenant = source, c.Tenant
 			d.Events[i].Received = samples.Began().Add(time.Hour)
 		}
 		return d.Events
@@ -153,24 +142,70 @@ func decodeSample(t *testing.T, kind engine.PlatformKind, set *rules.Set, source
 	return nil
 }
 
-// steps are the steps of a match that would be done, each with success.
-func steps(t *testing.T, set *rules.Set, in engine.MatchInput, m engine.Match) (done []string) {
+// playEvents gives events to a store of its own, one after the other, and
+// returns the steps that would be done, each with success.
+func playEvents(t *testing.T, set *rules.Set, events []engine.Event) (done []string) {
 	t.Helper()
-	if m.Failed != "" {
-		t.Fatalf("rule %s: %s", m.Rule, m.Failed)
+	var ids atomic.Int64
+	now := samples.Began().Add(time.Hour)
+	s, err := store.Open(t.Context(), t.TempDir(), store.Options{
+		NewID: func() string { return fmt.Sprintf("%06d", ids.Add(1)) },
+		Now:   func() time.Time { return now },
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	r := engine.NewRun("run", set, in, m)
-	for ; ; r.At++ {
-		call, ok, err := set.Step(r, in)
+	defer s.Close()
+	if _, err := s.Use(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+	left := 0
+	for _, ev := range events {
+		out, err := s.Accept(t.Context(), engine.Inbound{Events: []engine.Event{ev}, Now: now})
 		if err != nil {
-			t.Fatalf("rule %s: %v", m.Rule, err)
+			t.Fatal(err)
+		}
+		o := out.Events[0].Outcome
+		if o.Problem != "" || len(o.Errors) > 0 {
+			t.Fatalf("%+v", o)
+		}
+		left += len(o.Runs)
+	}
+	if left == 0 {
+		return nil
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	err = s.Dispatch(ctx, 1, func(_ context.Context, d engine.Due) {
+		done = append(done, steps(t, set, d)...)
+		d.Run.State, d.Run.Call, d.Run.Due = engine.RunDone, nil, time.Time{}
+		if _, err := s.Record(ctx, d.Run, engine.Result{}); err != nil {
+			t.Error(err)
+		}
+		if left--; left == 0 {
+			stop()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return done
+}
+
+// steps are the steps of a run that would be done, each with success.
+func steps(t *testing.T, set *rules.Set, d engine.Due) (done []string) {
+	for r := d.Run; ; r.At++ {
+		call, ok, err := set.Step(r, d.Input, d.Input.Now)
+		if err != nil {
+			t.Errorf("rule %s: %v", r.Rule, err)
+			return done
 		}
 		if !ok {
 			return done
 		}
 		rec := engine.StepRecord{Branch: r.Branch, At: r.At, ID: call.ID, Action: call.Action, State: engine.StepSkipped}
 		if !call.Skip {
-			done = append(done, fmt.Sprintf("%s %s %s", m.Rule, call.Action, call.With))
+			done = append(done, fmt.Sprintf("%s %s %s", r.Rule, call.Action, call.With))
 			rec.State, rec.Status, rec.Body = engine.StepDone, 200, []byte(`{"deal_value": 5}`)
 		}
 		r.Steps = append(r.Steps, rec)

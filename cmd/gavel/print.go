@@ -107,6 +107,9 @@ type column[T any] struct {
 // state is a cell with a sign and a colour.
 type state string
 
+// marked is text with a note that is for people only.
+type marked struct{ text, note string }
+
 // structured reports whether people asked for JSON.
 func (a *app) structured() bool { return a.output == "json" || a.output == "jsonl" }
 
@@ -271,6 +274,13 @@ func exact(cell any) string {
 		return v
 	case state:
 		return string(v)
+	case marked:
+		return v.text
+	case *int:
+		if v == nil {
+			return ""
+		}
+		return strconv.Itoa(*v)
 	case time.Time:
 		if v.IsZero() {
 			return ""
@@ -290,6 +300,10 @@ func (a *app) readable(cell any) (text, color string) {
 	switch v := cell.(type) {
 	case state:
 		return a.readableState(v)
+	case marked:
+		if v.note != "" {
+			return v.text + " (" + v.note + ")", ""
+		}
 	case time.Time:
 		return a.clock(v), ""
 	case *web.Duration:
@@ -309,6 +323,10 @@ func (a *app) readableState(s state) (text, color string) {
 		return a.mark("✗ ", "") + string(s), red
 	case "retrying":
 		return a.mark("⟳ ", "") + string(s), yellow
+	case "active":
+		return a.mark("● ", "") + string(s), green
+	case "waiting", "silent":
+		return string(s), yellow
 	case "skipped", "duplicate":
 		return a.mark("⊘ ", "") + string(s), faint
 	}

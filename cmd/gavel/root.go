@@ -39,7 +39,7 @@ func (a *app) root() *cobra.Command {
 
 	root.AddCommand(
 		a.serveCmd(), a.demoCmd(), a.validateCmd(), a.reloadCmd(), a.sendCmd(), a.verifyCmd(),
-		a.eventsCmd(), a.deliveriesCmd(), a.runsCmd(), a.billingCmd(), a.sourcesCmd(),
+		a.eventsCmd(), a.sessionsCmd(), a.deliveriesCmd(), a.runsCmd(), a.billingCmd(), a.sourcesCmd(),
 		a.versionCmd(), a.completionCmd(), a.exitCodesTopic(),
 	)
 	group(root)

@@ -255,6 +255,10 @@ func sourceViews(kinds []engine.PlatformKind, sources []engine.SourceConfig) []w
 			Name: c.Name, Platform: c.Platform, Tenant: or(c.Tenant, "default"), Signed: kind.Signed,
 			Paths: []string{"/hooks/" + c.Name}, Secrets: c.Refs,
 		}
+		if c.SilentAfter > 0 {
+			silent := web.Duration(c.SilentAfter)
+			v.SilentAfter = &silent
+		}
 		if c.Path != "" {
 			v.Paths = append(v.Paths, c.Path)
 		}

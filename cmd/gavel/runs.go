@@ -32,14 +32,16 @@ func (a *app) runsListCmd() *cobra.Command {
 		Use:   "list",
 		Short: "list runs, newest first",
 		Example: `  gavel runs list --failed --since 1h
-  gavel runs list --rule long-session -o json`,
+  gavel runs list --rule long-session -o json
+  gavel runs list --shadow                  what rules on trial would have done`,
 		Args: cobra.NoArgs,
 	}
 	f := filterFlags(cmd,
 		[2]string{"rule", "only of this `rule`"}, [2]string{"source", "only of this `source`"},
 		[2]string{"room", "only of this `room`"}, [2]string{"session", "only of this `session`"},
-		[2]string{"state", "only in this `state`: ready, queued, running, retrying, done, failed"})
+		[2]string{"state", "only in this `state`: ready, queued, running, retrying, waiting, done, failed"})
 	failed := cmd.Flags().Bool("failed", false, "short for --state failed")
+	shadow := cmd.Flags().Bool("shadow", false, "those of rules with mode: shadow instead of the others")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		params, err := f.values(a)
 		if err != nil {
@@ -48,6 +50,9 @@ func (a *app) runsListCmd() *cobra.Command {
 		if *failed {
 			params.Set("state", engine.RunFailed)
 		}
+		if *shadow {
+			params.Set("shadow", "true")
+		}
 		var l web.RunList
 		if err := a.get(cmd.Context(), "runs", params, &l); err != nil {
 			return err
@@ -55,7 +60,7 @@ func (a *app) runsListCmd() *cobra.Command {
 		if err := printList(a, l.Runs, a.runColumns()); err != nil {
 			return err
 		}
-		a.sayMore(l.Next)
+		a.sayMore(len(l.Runs), l.Next, "no run fits: gavel events list shows what the rules made of each event")
 		return nil
 	}
 	return cmd
@@ -70,7 +75,7 @@ func (a *app) runColumns() []column[web.Run] {
 		{"ROOM", func(r web.Run) any { return r.Room }},
 		{"STARTED", func(r web.Run) any { return r.Created }},
 		{"TRIES", func(r web.Run) any { return tries(r) }},
-		{"ERROR", func(r web.Run) any { return a.runError(r) }},
+		{"REASON", func(r web.Run) any { return a.runReason(r) }},
 	}
 }
 
@@ -86,8 +91,11 @@ func tries(r web.Run) string {
 	return n
 }
 
-// runError is why a run failed, or why it waits and until when.
-func (a *app) runError(r web.Run) string {
+// runReason is why a run failed, or why it waits and until when.
+func (a *app) runReason(r web.Run) string {
+	if r.State == engine.RunWaiting {
+		return "waits until " + a.clock(r.Due)
+	}
 	if r.State != engine.RunRetrying || r.Current == nil || len(r.Current.Tries) == 0 {
 		return r.Reason
 	}
@@ -121,14 +129,37 @@ func (a *app) runsShowCmd() *cobra.Command {
 
 func (a *app) printRun(r web.Run) {
 	text, color := a.readableState(state(r.State))
-	a.field("run", "%s  %s", r.ID, a.paint(a.out, color, text))
+	a.field("run", "%s  %s", r.ID, painted(a.paint(a.out, color, text)))
 	a.field("rule", "%s (revision %s)", r.Rule, r.Revision)
 	a.field("trigger", "%s of %s  gavel events show %s", r.Trigger, r.Source, r.Event)
+	if r.Shadow {
+		a.field("mode", "shadow: recorded, not done")
+	}
+	if r.Gathered > 0 {
+		text := count(r.Gathered, "event")
+		if r.Dropped > 0 {
+			text += fmt.Sprintf(", and %d more that were not kept", r.Dropped)
+		}
+		a.field("events", "%s", text)
+	}
+	switch {
+	case r.Awaited != "":
+		late := web.Duration(0)
+		if r.LateBy != nil {
+			late = *r.LateBy
+		}
+		a.field("late", "by %s; the waiting began with gavel events show %s", late.String(), r.Awaited)
+	case r.Timer != "":
+		a.field("timer", "%s: its time had come", r.Timer)
+	}
 	if r.Room != "" {
 		a.field("room", "%s", r.Room)
 	}
+	if r.Session != "" {
+		a.field("session", "gavel sessions show %s", shellWord(r.Session))
+	}
 	a.field("started", "%s", a.clock(r.Created))
-	if why := a.runError(r); why != "" {
+	if why := a.runReason(r); why != "" {
 		a.field("reason", "%s", why)
 	}
 	if len(r.Steps) > 0 || r.Current != nil {
@@ -166,6 +197,10 @@ func (a *app) printStep(s web.Step) {
 		sign, color = a.mark("✗", "FAIL"), red
 	case engine.StepSkipped:
 		sign, color = a.mark("⊘", "skip"), faint
+	case engine.StepShadow:
+		sign, color = a.mark("◌", "shadow"), cyan
+	case engine.StepUndecided:
+		sign, color = "?", yellow
 	}
 	name := s.Action
 	if s.ID != "" {
@@ -178,7 +213,15 @@ func (a *app) printStep(s web.Step) {
 	if s.Took != nil {
 		took = s.Took.String()
 	}
-	fmt.Fprintf(a.out, "  %s %-28s %8s  %s\n", a.paint(a.out, color, sign), cleanCell(name), took, cleanCell(or(s.Error, s.Note)))
+	note := or(s.Error, s.Note)
+	switch {
+	case note != "":
+	case s.State == engine.StepShadow:
+		note = "would be done"
+	case s.State == engine.StepUndecided:
+		note = "needs the result of a step that was not sent"
+	}
+	fmt.Fprintf(a.out, "  %s %-28s %8s  %s\n", a.paint(a.out, color, sign), cleanCell(name), took, cleanCell(note))
 	for i, t := range s.Tries {
 		fmt.Fprintf(a.out, "      attempt %d  %s  %s\n", i+1, a.clock(t.At), cleanCell(t.Error))
 	}

@@ -436,3 +436,13 @@ func (s *sender) isCredential(header string) bool {
 
 // quoted is a word for a POSIX shell.
 func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// shellWord is quoted where that is needed: strangers choose ids, and people
+// copy commands.
+func shellWord(s string) string {
+	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./@:-"
+	if s != "" && s[0] != '-' && strings.Trim(s, plain) == "" {
+		return s
+	}
+	return quoted(s)
+}

@@ -38,7 +38,11 @@ announced by SIGHUP or gavel reload; a broken file never replaces a good one.
 
 SIGTERM or Ctrl-C stops: nothing new is accepted, what is under way finishes,
 for at most 30 seconds; the rest goes on after the next start. A second signal
-stops at once, which loses nothing either.`,
+stops at once, which loses nothing either.
+
+A session whose end nobody reports ends by itself when nothing was heard of it
+for --session-timeout: as of its last sign of life, and marked as estimated. A
+true end that arrives later corrects it.`,
 		Example: `  gavel serve
   gavel serve --rules /etc/gavel --data /var/lib/gavel --hooks 127.0.0.1:6080
   gavel serve --trusted-proxies 127.0.0.1 --allow-net 10.0.0.0/8`,
@@ -53,6 +57,7 @@ stops at once, which loses nothing either.`,
 	f.StringVar(&s.logFormat, "log-format", "auto", "`format`: auto (colours on a terminal, else json), text, json")
 	f.StringVar(&s.logLevel, "log-level", "info", "`level`: debug, info, warn, error")
 	f.IntVar(&s.workers, "workers", 64, "`number` of runs under way at once")
+	f.DurationVar(&s.sessionTimeout, "session-timeout", 24*time.Hour, "silence after which a session has ended: a `time`, at least 1m")
 	return cmd
 }
 
@@ -62,6 +67,7 @@ type serveFlags struct {
 	allowNet, proxies   []string
 	logFormat, logLevel string
 	workers             int
+	sessionTimeout      time.Duration
 }
 
 // serve runs the service until ctx ends.
@@ -77,6 +83,9 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 	if f.workers < 1 || f.workers > 10_000 {
 		return fail(exitUsage, fmt.Errorf("--workers cannot be %d", f.workers), "from 1 to 10000")
 	}
+	if f.sessionTimeout < time.Minute {
+		return fail(exitUsage, fmt.Errorf("--session-timeout cannot be %s", f.sessionTimeout), "at least 1m; write it like 24h or 90m")
+	}
 	log, err := a.logger(f.logFormat, f.logLevel)
 	if err != nil {
 		return err
@@ -88,7 +97,7 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 		debug.SetGCPercent(200)
 	}
 
-	s, err := a.newService(ctx, serviceOptions{allowNet: allowNet, proxies: proxies, workers: f.workers, log: log})
+	s, err := a.newService(ctx, serviceOptions{allowNet: allowNet, proxies: proxies, workers: f.workers, sessionTimeout: f.sessionTimeout, log: log})
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,10 @@ type serviceOptions struct {
 	allowNet []netip.Prefix
 	proxies  []netip.Prefix
 	workers  int
-	log      *slog.Logger
+	// sessionTimeout is the silence after which a session has ended; 0: the
+	// store's default.
+	sessionTimeout time.Duration
+	log            *slog.Logger
 }
 
 // service is a running server: it owns the store, the engine and the two
@@ -53,7 +56,8 @@ type service struct {
 
 	mu        sync.Mutex // of what follows
 	set       *rules.Set
-	loaded    time.Time
+	loaded    time.Time       // when set took over
+	switched  engine.Switched // what became of the timers then
 	refused   *web.ReloadReport
 	refusedAt time.Time
 	hooks     string // base URL, "" until it listens
@@ -73,7 +77,7 @@ func (a *app) newService(ctx context.Context, o serviceOptions) (*service, error
 		return nil, fail(exitUnreadable, fmt.Errorf("make the data folder: %w", err), "name another one with --data")
 	}
 	newID := func() string { return ulid.Make().String() } // sorted by time, safe for concurrent use
-	s.store, err = store.Open(ctx, a.dataDir, store.Options{NewID: newID, Now: a.now, Log: o.log})
+	s.store, err = store.Open(ctx, a.dataDir, store.Options{NewID: newID, Now: a.now, SessionTimeout: o.sessionTimeout, Log: o.log})
 	if err != nil {
 		return nil, fail(exitUnreadable, err, "")
 	}
@@ -98,7 +102,7 @@ func (a *app) newService(ctx context.Context, o serviceOptions) (*service, error
 		}
 		return nil, fail(code, err, "")
 	}
-	s.api = web.New(web.Options{Store: s.store, Server: s, Sources: s.sources, Log: o.log})
+	s.api = web.New(web.Options{Store: s.store, Server: s, Sources: s.sources, Now: a.now, Log: o.log})
 	return s, nil
 }
 
@@ -110,7 +114,8 @@ func (s *service) use(ctx context.Context, set *rules.Set) error {
 	if err := s.endpoint.Use(s.kinds, set.Sources()); err != nil {
 		return err
 	}
-	if err := s.engine.Use(ctx, set, set.Connection); err != nil {
+	switched, err := s.engine.Use(ctx, set, set.Connection)
+	if err != nil {
 		if before != nil { // they were in force a moment ago
 			err = errors.Join(err, s.endpoint.Use(s.kinds, before.Sources()))
 		}
@@ -118,7 +123,10 @@ func (s *service) use(ctx context.Context, set *rules.Set) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.set, s.loaded, s.refused, s.refusedAt = set, s.app.now(), nil, time.Time{}
+	if before == nil || before.Revision() != set.Revision() {
+		s.loaded, s.switched = s.app.now(), switched
+	}
+	s.set, s.refused, s.refusedAt = set, nil, time.Time{} // equal rules may hold new secrets
 	return nil
 }
 
@@ -203,7 +211,9 @@ func (s *service) run(ctx context.Context, hooks, socket net.Listener) error {
 func (s *service) announce() {
 	st := s.Status()
 	s.log.Info("gavel "+st.Version, "data", st.Data, "workers", st.Workers)
-	s.log.Info("rules loaded", "file", st.Rules.File, "rules", st.Rules.Rules, "sources", st.Rules.Sources, "revision", short(st.Rules.Revision))
+	s.log.Info("rules loaded", append([]any{
+		"file", st.Rules.File, "rules", st.Rules.Rules, "sources", st.Rules.Sources, "revision", short(st.Rules.Revision),
+	}, timerFields(st.Rules.Timers)...)...)
 	sources, _ := s.sources()
 	for _, c := range sources {
 		for _, url := range sourceURLs(st.Hooks, c) {
@@ -214,6 +224,18 @@ func (s *service) announce() {
 	if len(sources) > 0 && isTerminal(s.app.err) {
 		s.log.Info("waiting for events", "try", "gavel send "+sources[0].Name+" session_ended")
 	}
+}
+
+// timerFields tell a log what became of the timers, if there were any.
+func timerFields(t web.Timers) []any {
+	var fields []any
+	if t.Kept > 0 {
+		fields = append(fields, "timers_kept", t.Kept)
+	}
+	if t.Cancelled > 0 {
+		fields = append(fields, "timers_cancelled", t.Cancelled) // the engine has named their rules
+	}
+	return fields
 }
 
 // summary is the status line of the service manager.
@@ -255,6 +277,7 @@ func (s *service) Status() web.Status {
 		Version: readVersion().String(), State: "running", Started: s.started.UTC(), Hooks: s.hooks, Data: s.app.dataDir, Workers: s.workers,
 		Rules: web.RulesStatus{
 			File: s.loader.path, Revision: s.set.Revision(), Rules: s.set.Counts().Rules, Sources: s.set.Counts().Sources, Loaded: s.loaded.UTC(),
+			Timers: web.Timers{Kept: s.switched.Kept, Cancelled: s.switched.Cancelled, Rules: s.switched.Rules},
 		},
 		Refused: s.refused, RefusedAt: s.refusedAt.UTC(),
 	}
@@ -305,8 +328,13 @@ func (s *service) reload(ctx context.Context) web.ReloadReport {
 	}
 	now := s.Status().Rules
 	report.Revision, report.Rules, report.Sources, report.Changed = now.Revision, now.Rules, now.Sources, now.Revision != before.Revision
+	report.Loaded, report.Timers = now.Loaded, now.Timers
 	if report.Accepted {
-		s.log.Info("rules loaded", "file", now.File, "rules", now.Rules, "sources", now.Sources, "revision", short(now.Revision), "changed", report.Changed)
+		fields := []any{"file", now.File, "rules", now.Rules, "sources", now.Sources, "revision", short(now.Revision), "changed", report.Changed}
+		if report.Changed {
+			fields = append(fields, timerFields(now.Timers)...)
+		}
+		s.log.Info("rules loaded", fields...)
 	} else {
 		s.refuse(report)
 	}

@@ -19,6 +19,8 @@ func (a *app) sourcesCmd() *cobra.Command {
 		Short: "list sources, their addresses and when each was last heard of",
 		Example: `  gavel sources list
   gavel sources list -o json`,
+		Long: `SILENT is a source that was last heard of longer ago than its silent_after in the
+rules says. It is shown here, and nothing else follows from it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var l web.SourceList
@@ -49,6 +51,12 @@ func sourceColumns() []column[web.Source] {
 		}},
 		{"SESSIONS", func(s web.Source) any { return s.Sessions }},
 		{"PRESENT", func(s web.Source) any { return s.Present }},
+		{"STATE", func(s web.Source) any {
+			if s.Silent {
+				return state("silent")
+			}
+			return state("")
+		}},
 		{"LAST EVENT", func(s web.Source) any { return s.LastEvent }},
 		{"SECRET", func(s web.Source) any { return strings.Join(s.Secrets, " ") }},
 	}

@@ -16,19 +16,22 @@ import (
 // stepReader reads the steps of one rule.
 type stepReader struct {
 	*loader
-	rule   *rule
+	rule  *rule
+	names []namedSpot
+
+	// Of the branch being read, and those of its steps:
 	scope  scope
-	scoped bool // scope is known: when: has no mistake
-	names  []namedSpot
+	scoped bool // scope is known: what it follows from has no mistake
+	events []string
 }
 
-// readBranches reads then, else and on_failure.
+// readBranches reads then, else, on_late and on_failure.
 func (l *loader) readBranches(r *rule, n node, got map[string]node, sc scope, scoped bool) {
-	sr := &stepReader{loader: l, rule: r, scope: sc, scoped: scoped}
+	sr := &stepReader{loader: l, rule: r}
 	if _, there := got[engine.BranchThen]; !there {
 		n.missing(`the rule needs "then"`, "then: followed by a list of steps")
 	}
-	branches := []string{engine.BranchThen, engine.BranchElse, engine.BranchOnFailure}
+	branches := []string{engine.BranchThen, engine.BranchElse, engine.BranchOnLate, engine.BranchOnFailure}
 	for _, b := range branches {
 		if e, there := got[b]; there {
 			sr.collect(e, b)
@@ -37,12 +40,60 @@ func (l *loader) readBranches(r *rule, n node, got map[string]node, sc scope, sc
 	sr.checkNames()
 	for _, b := range branches {
 		if e, there := got[b]; there {
+			_, late := got[engine.BranchOnLate]
+			sr.enter(b, sc, scoped, late)
+			before := len(l.out.found)
 			sr.branch(e, b)
+			if late && b == engine.BranchOnFailure {
+				l.out.explain(before, "not-in-event", "on_failure follows on_late as well, whose event is the expected one: use what both have, or the on_failure of a step")
+			}
 		}
 	}
 	for _, s := range r.branches[engine.BranchThen] {
 		if s.action != nil {
 			r.Actions = append(r.Actions, s.action.Name)
+		}
+	}
+}
+
+// explain gives the problems since then that have this code another hint.
+func (r *report) explain(since int, code, hint string) {
+	for i := range r.found[since:] {
+		if f := &r.found[since+i]; f.Code == code {
+			f.Hint = hint
+		}
+	}
+}
+
+// enter says what the steps of a branch see, and of which events they are.
+// sc is what the rule's condition sees; late: the rule has an on_late.
+func (sr *stepReader) enter(branch string, sc scope, scoped, late bool) {
+	r := sr.rule
+	sr.scope, sr.scoped, sr.events = sc, scoped, sc.events
+	late = late && r.expect != nil
+	switch branch {
+	case engine.BranchElse:
+		return
+	case engine.BranchOnLate:
+		if sr.scoped = scoped && late && len(r.expect.types) > 0; sr.scoped {
+			sr.scope, sr.events = r.awaitedScope(sc), r.expect.types
+		}
+		return
+	}
+	sr.scope.gathered = r.count != nil || r.digest != nil
+	if r.digest != nil {
+		sr.scope.only = r.digest.groups()
+		if !r.digest.per.inSession() {
+			sr.events = append(slices.Clone(sr.events), "digest")
+		}
+	}
+	if branch == engine.BranchOnFailure && late {
+		// It follows on_late as well, whose event is the awaited one.
+		for _, t := range r.expect.types {
+			if !slices.Contains(sc.events, t) {
+				sr.scope.events = append(slices.Clip(sr.scope.events), t)
+				sr.events = append(slices.Clip(sr.events), t)
+			}
 		}
 	}
 }
@@ -277,6 +328,9 @@ func (sr *stepReader) readParams(s *step, n node, got map[string]node, p within)
 		s.via, c, connected = sr.connectionFor(n, a, "", n)
 	}
 	broken, ok := sr.checkParams(s, n, params, c, p)
+	if s.waits() {
+		sr.checkWait(s, n, params)
+	}
 	if connected {
 		sr.askAction(s, n, c, broken)
 	}
@@ -342,7 +396,7 @@ func (sr *stepReader) askAction(s *step, n node, c *connection, broken map[strin
 	if s.action.Check == nil || sr.o.stored {
 		return
 	}
-	in := engine.CheckInput{With: map[string]any{}, Dynamic: maps.Clone(broken), Text: map[string]string{}}
+	in := engine.CheckInput{With: map[string]any{}, Dynamic: maps.Clone(broken), Text: map[string]string{}, When: sr.events}
 	for _, g := range s.params {
 		if g.value.loose {
 			in.Dynamic[g.name] = true
@@ -361,13 +415,6 @@ func (sr *stepReader) askAction(s *step, n node, c *connection, broken map[strin
 	}
 	if c != nil {
 		in.Conn = c.value
-	}
-	for _, t := range sr.rule.when {
-		if t.eventType != "" {
-			in.When = append(in.When, t.eventType)
-		} else {
-			in.When = append(in.When, sr.platforms[t.platform].Events[t.wire]...)
-		}
 	}
 	for _, x := range s.action.Check(in) {
 		i := issue{Code: "refused-by-action", Warning: x.Warning, What: s.action.Name + ": " + x.What, Hint: x.Hint}

@@ -13,7 +13,7 @@ import (
 func (l *loader) senders(r *rule, t trigger) []*source {
 	var all []*source
 	for _, s := range l.sources {
-		if (len(r.From) == 0 || slices.Contains(r.From, s.Name)) && t.sentBy(s.kind) {
+		if r.from(s.Name) && t.sentBy(s.kind) {
 			all = append(all, s)
 		}
 	}
@@ -22,7 +22,10 @@ func (l *loader) senders(r *rule, t trigger) []*source {
 
 // sentBy reports whether a platform can send what t waits for.
 func (t trigger) sentBy(k engine.PlatformKind) bool {
-	if t.wire != "" {
+	switch {
+	case t.platform == engine.PlatformGavel: // the event of any source can lead to it
+		return true
+	case t.wire != "":
 		return k.Name == t.platform
 	}
 	return sends(k, t.eventType)
@@ -57,16 +60,21 @@ func (l *loader) checkSenders(r *rule) {
 		if len(l.senders(r, t)) > 0 {
 			continue
 		}
-		var who []string
-		for _, s := range l.sources {
-			if len(r.From) == 0 || slices.Contains(r.From, s.Name) {
-				who = append(who, fmt.Sprintf("%s (%s)", s.Name, s.Platform))
-			}
-		}
 		t.node.rule = r.ID
 		t.node.add(issue{Code: "never-sent", What: fmt.Sprintf("no source of this rule can send %s", t.node.Value),
-			Why: "its sources are " + enumerate(who), Hint: "choose another event, or add a source that sends it"})
+			Why: "its sources are " + l.sourcesFor(r), Hint: "choose another event, or add a source that sends it"})
 	}
+}
+
+// sourcesFor names the sources of the rule, and what they are.
+func (l *loader) sourcesFor(r *rule) string {
+	var who []string
+	for _, s := range l.sources {
+		if r.from(s.Name) {
+			who = append(who, fmt.Sprintf("%s (%s)", s.Name, s.Platform))
+		}
+	}
+	return enumerate(who)
 }
 
 // guarded reports whether some expression of the rule says what happens where
@@ -90,7 +98,10 @@ func (l *loader) checkFacts(r *rule) {
 		name, _, _ = strings.Cut(name, ".")
 		fact := group + "." + name
 		if u.fact == "session" || fact == "session.participants" || fact == "session.host" {
-			r.people = true
+			r.needs.Participants = true
+		}
+		if group == "sessions" {
+			r.needs.Sessions = true
 		}
 		if !dotted || seen[fact] || !slices.Contains([]string{"room", "session", "participant", "recording", "track", "stream", "artifact"}, group) {
 			continue
@@ -98,7 +109,7 @@ func (l *loader) checkFacts(r *rule) {
 		seen[fact] = true
 		var lacking []string
 		for _, s := range l.sources {
-			if r.takes(s) && !s.supplies(fact) {
+			if (u.awaited && r.awaits(s) || !u.awaited && r.takes(s)) && !s.supplies(fact) {
 				lacking = append(lacking, s.Name)
 			}
 		}
@@ -125,15 +136,12 @@ func (l *loader) checkFacts(r *rule) {
 
 // takes reports whether events of s can reach the rule.
 func (r *rule) takes(s *source) bool {
-	if len(r.From) > 0 && !slices.Contains(r.From, s.Name) {
-		return false
-	}
-	for _, t := range r.when {
-		if t.sentBy(s.kind) {
-			return true
-		}
-	}
-	return false
+	return r.from(s.Name) && slices.ContainsFunc(r.when, func(t trigger) bool { return t.sentBy(s.kind) })
+}
+
+// awaits reports whether the rule can expect an event of s.
+func (r *rule) awaits(s *source) bool {
+	return r.expect != nil && r.from(s.Name) && slices.ContainsFunc(r.expect.types, func(t string) bool { return sends(s.kind, t) })
 }
 
 // supplies reports whether the fact can ever be known for the source.
@@ -160,8 +168,9 @@ func (l *loader) checkBilling(r *rule) {
 			if s.action == nil || s.action.Name != "billing" {
 				continue
 			}
+			late := strings.HasPrefix(branch, engine.BranchOnLate)
 			for _, src := range l.sources {
-				if r.takes(src) && !src.kind.Signed && !src.AllowBilling {
+				if (late && r.awaits(src) || !late && r.takes(src)) && !src.kind.Signed && !src.AllowBilling {
 					s.node.rule = r.ID
 					s.node.addAtKey(issue{Code: "unsigned-billing", What: fmt.Sprintf("events of source %q must not write to the ledger", src.Name),
 						Why: fmt.Sprintf("%s does not sign its deliveries: who knows the header can invent them", src.Platform), Hint: fmt.Sprintf("limit the rule by from:, or set allow_billing: true at source %s", src.Name)})

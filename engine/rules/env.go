@@ -48,7 +48,20 @@ type scope struct {
 	wire    bool     // when: is platform:wire-name. It sees what the mapped types see
 	steps   []stepName
 	failure bool // failure.* is there: on_failure
-	fields  bool // fields: of a source: the facts as decoded, before the session is known
+	// hold: if: of a hold, evaluated later in the session. It sees session,
+	// room, source, lists, tables, windows.
+	hold bool
+	// trigger is what trigger.* shows: the event that began to expect. nil:
+	// there is none. With it, expect.late_by is known.
+	trigger *scope
+	// gathered: events and events_dropped are there, of the types in events.
+	gathered bool
+	// only: the groups of facts that are there; nil: all that the events have.
+	// A digest has those of its keys.
+	only []string
+	// schedule: the rule fires by the clock: event, sessions, no other facts.
+	schedule bool
+	fields   bool // fields: of a source: the facts as decoded, before the session is known
 }
 
 // input is what an expression is evaluated against.
@@ -63,6 +76,7 @@ type input struct {
 type frame struct {
 	in      input
 	env     map[string]any // facts by dotted path, see [load]
+	people  []any          // see participants
 	machine vm.VM
 	budget  budget
 }
@@ -75,15 +89,24 @@ const frameName = "$frame"
 // when the first program asks for it.
 func newFrame(in input) *frame {
 	f := &frame{in: in, env: make(map[string]any, 16)}
-	f.machine.MemoryBudget = maxElements
+	f.machine.MemoryBudget = uint(f.maxElements())
 	f.env[frameName] = f
 	return f
 }
+
+// facts is how many people, events and sessions an expression can look at.
+func (f *frame) facts() int {
+	return len(f.in.Participants) + len(f.in.Events) + len(f.in.Sessions)
+}
+
+func (f *frame) maxElements() int { return maxElements + elementsPerFact*f.facts() }
 
 // record is a group of named values: session, a participant, a row.
 type record struct {
 	name   string
 	fields []field
+	// lacks are fields people will look for here, and what to tell them.
+	lacks map[string]issue
 }
 
 // field is one of them. get takes what the record is at run time.
@@ -91,6 +114,8 @@ type field struct {
 	name string
 	typ  typ
 	get  func(any) any
+	// result: it comes from what a step did, and a shadow did nothing.
+	result bool
 }
 
 func (r *record) field(name string) (field, bool) {
@@ -99,6 +124,15 @@ func (r *record) field(name string) (field, bool) {
 		return field{}, false
 	}
 	return r.fields[i], true
+}
+
+// example is a field that can be compared, for hints.
+func (r *record) example() string {
+	f := r.fields[0]
+	if f.typ.rec != nil {
+		return f.name + "." + f.typ.rec.example()
+	}
+	return f.name
 }
 
 func (r *record) names() []string {
@@ -161,9 +195,9 @@ func moment(t time.Time) any {
 
 func eventRecord() *record {
 	type E = engine.Event
-	return &record{"event", []field{
+	return &record{name: "event", fields: []field{
 		fact("id", textType(), func(e *E) any { return e.ID }),
-		fact("type", oneOf(engine.EventTypes()...), func(e *E) any { return e.Type }),
+		fact("type", oneOf(append(engine.EventTypes(), engine.Emitted, engine.Scheduled)...), func(e *E) any { return e.Type }),
 		fact("name", textType(), func(e *E) any { return e.Name }),
 		fact("source", textType(), func(e *E) any { return e.Source }),
 		fact("platform", textType(), func(e *E) any { return e.Platform }),
@@ -177,26 +211,36 @@ func eventRecord() *record {
 
 func roomRecord() *record {
 	type R = engine.Room
-	return &record{"room", []field{
+	return &record{name: "room", fields: []field{
 		fact("id", textType(), func(r *R) any { return r.ID }),
 		fact("name", textType(), func(r *R) any { return r.Name }),
 		fact("metadata", untypedMap(), func(r *R) any { return visible(r.Metadata) }),
 	}}
 }
 
+// sessionRecord is the session at hand, the only one whose participants are known.
 func sessionRecord(participant *record) *record {
+	all := listType(typ{kind: kindRecord, rec: participant})
+	// Read from the input: see checker.recordMember.
+	people := fact(participantsName, all, func(*engine.Session) any { return nil })
+	fields := sessionFields(participant)
+	behind := slices.IndexFunc(fields, func(f field) bool { return f.name == "attended" })
+	return &record{name: "session", fields: slices.Insert(fields, behind, people)}
+}
+
+func sessionFields(participant *record) []field {
 	type S = engine.Session
 	person := typ{kind: kindRecord, rec: participant}
-	return &record{"session", []field{
+	return []field{
 		fact("id", textType(), func(s *S) any { return s.ID }),
 		fact("status", oneOf(engine.Active, engine.Ended), func(s *S) any { return s.Status }),
 		fact("started", timeType().maybe(), func(s *S) any { return moment(s.Started) }),
 		fact("ended", timeType().maybe(), func(s *S) any { return moment(s.Ended) }),
 		fact("duration", durationType().maybe(), func(s *S) any { return length(s.Duration) }),
 		fact("end_reason", textType(), func(s *S) any { return s.EndReason }),
+		fact("estimated", boolType(), func(s *S) any { return s.Estimated }),
 		fact("present", wholeType().maybe(), func(s *S) any { return whole(s.Present) }),
 		fact("peak", wholeType().maybe(), func(s *S) any { return whole(s.Peak) }),
-		fact(participantsName, listType(person), func(*S) any { return nil }), // read from the input: see compiler.facts
 		fact("attended", durationType(), func(s *S) any { return s.Attended }),
 		fact("host", person.maybe(), func(s *S) any {
 			if s.Host == nil {
@@ -206,24 +250,27 @@ func sessionRecord(participant *record) *record {
 		}),
 		fact("recording", boolType(), func(s *S) any { return s.Recording }),
 		fact("metadata", untypedMap(), func(s *S) any { return visible(s.Metadata) }),
-	}}
+	}
 }
 
 // participantsName is the one field of session that is not in the session.
 const participantsName = "participants"
 
-// participants are everyone seen, as the elements of a list.
+// participants are everyone seen, as the elements of a list. They are boxed
+// once, however often an expression asks.
 func (f *frame) participants() any {
-	list := make([]any, len(f.in.Participants))
-	for i := range f.in.Participants {
-		list[i] = &f.in.Participants[i]
+	if f.people == nil {
+		f.people = make([]any, len(f.in.Participants))
+		for i := range f.in.Participants {
+			f.people[i] = &f.in.Participants[i]
+		}
 	}
-	return list
+	return f.people
 }
 
 func participantRecord() *record {
 	type P = engine.Participant
-	return &record{"participant", []field{
+	return &record{name: "participant", fields: []field{
 		fact("id", textType(), func(p *P) any { return p.ID }),
 		fact("connection_id", textType(), func(p *P) any { return p.ConnectionID }),
 		fact("name", textType(), func(p *P) any { return p.Name }),
@@ -242,7 +289,7 @@ func participantRecord() *record {
 
 func recordingRecord() *record {
 	type R = engine.Recording
-	return &record{"recording", []field{
+	return &record{name: "recording", fields: []field{
 		fact("id", textType(), func(r *R) any { return r.ID }),
 		fact("name", textType(), func(r *R) any { return r.Name }),
 		fact("status", textType(), func(r *R) any { return r.Status }),
@@ -257,7 +304,7 @@ func recordingRecord() *record {
 
 func trackRecord() *record {
 	type T = engine.Track
-	return &record{"track", []field{
+	return &record{name: "track", fields: []field{
 		fact("id", textType(), func(t *T) any { return t.ID }),
 		fact("kind", textType(), func(t *T) any { return t.Kind }),
 		fact("source", textType(), func(t *T) any { return t.Source }),
@@ -266,7 +313,7 @@ func trackRecord() *record {
 
 func streamRecord() *record {
 	type S = engine.Stream
-	return &record{"stream", []field{
+	return &record{name: "stream", fields: []field{
 		fact("id", textType(), func(s *S) any { return s.ID }),
 		fact("status", textType(), func(s *S) any { return s.Status }),
 		fact("url", textType(), func(s *S) any { return s.URL }),
@@ -275,7 +322,7 @@ func streamRecord() *record {
 
 func artifactRecord() *record {
 	type A = engine.Artifact
-	return &record{"artifact", []field{
+	return &record{name: "artifact", fields: []field{
 		fact("id", textType(), func(a *A) any { return a.ID }),
 		fact("type", textType(), func(a *A) any { return a.Type }),
 		fact("url", textType(), func(a *A) any { return a.URL }),
@@ -290,7 +337,7 @@ func artifactRecord() *record {
 
 func sourceRecord() *record {
 	type S = engine.Source
-	return &record{"source", []field{
+	return &record{name: "source", fields: []field{
 		fact("name", textType(), func(s *S) any { return s.Name }),
 		fact("tenant", textType(), func(s *S) any { return s.Tenant }),
 		fact("sessions", wholeType(), func(s *S) any { return s.Sessions }),
@@ -299,13 +346,13 @@ func sourceRecord() *record {
 	}}
 }
 
-// group is a top-level record of facts.
+// group is a record of facts that events have.
 type group struct {
 	rec *record
-	get func(f *frame) any // a pointer into the input
+	get func(ev *engine.Event) any // a pointer into the event
 	in  func(eventType string) presence
 	// absent reports whether an event that perhaps has the group has it not.
-	absent func(f *frame) bool
+	absent func(ev *engine.Event) bool
 }
 
 // presence says which events have a group.
@@ -316,6 +363,21 @@ const (
 	perhaps
 	always
 )
+
+// common is the presence of the group in events of any of the types, and the
+// types that never have it.
+func (g group) common(types []string) (p presence, missing []string) {
+	p = always
+	for _, e := range types {
+		switch g.in(e) {
+		case never:
+			missing = append(missing, e)
+		case perhaps:
+			p = perhaps
+		}
+	}
+	return p, missing
+}
 
 func everywhere(string) presence { return always }
 
@@ -331,11 +393,14 @@ func about(prefixes ...string) func(string) presence {
 	}
 }
 
-// aboutRoom: events of a platform as a whole need not be about a room.
+// aboutRoom: events of a platform as a whole need not be about a room, and
+// those that steps emit keep the one of their run, if any.
 func aboutRoom(eventType string) presence {
 	switch eventType {
-	case engine.Other, engine.InfrastructureEvent, engine.WebhookTest:
+	case engine.Other, engine.InfrastructureEvent, engine.WebhookTest, engine.Emitted:
 		return perhaps
+	case engine.Scheduled:
+		return never
 	}
 	return always
 }
@@ -349,24 +414,26 @@ func aboutSomebody(eventType string) presence {
 	return about("participant_", "track_")(eventType)
 }
 
-// groups are the groups of facts, by name.
+// groups are the groups of facts of events, by name.
 func groups() map[string]group {
+	type E = *engine.Event
 	participant := participantRecord()
 	return map[string]group{
-		"event":  {rec: eventRecord(), in: everywhere, get: func(f *frame) any { return f.in.Event }},
-		"source": {rec: sourceRecord(), in: everywhere, get: func(f *frame) any { return &f.in.Source }},
-		"room": {rec: roomRecord(), in: aboutRoom, get: func(f *frame) any { return &f.in.Event.Room },
-			absent: func(f *frame) bool { return f.in.Event.Room.ID == "" && f.in.Event.Room.Name == "" }},
-		"session": {rec: sessionRecord(participant), in: aboutRoom, get: func(f *frame) any { return &f.in.Event.Session },
-			absent: func(f *frame) bool { return f.in.SessionKey == "" && f.in.Event.Session.ID == "" }},
-		"participant": {rec: participant, in: aboutSomebody, get: func(f *frame) any { return &f.in.Event.Participant },
-			absent: func(f *frame) bool {
-				p := f.in.Event.Participant
+		"event": {rec: eventRecord(), in: everywhere, get: func(ev E) any { return ev }},
+		// What an event knows of its source; for the one at hand see checker.group.
+		"source": {rec: sourceRecord(), in: everywhere, get: func(ev E) any { return &engine.Source{Name: ev.Source, Tenant: ev.Tenant} }},
+		"room": {rec: roomRecord(), in: aboutRoom, get: func(ev E) any { return &ev.Room },
+			absent: func(ev E) bool { return ev.Room.ID == "" && ev.Room.Name == "" }},
+		"session": {rec: sessionRecord(participant), in: aboutRoom, get: func(ev E) any { return &ev.Session },
+			absent: func(ev E) bool { return ev.Session.ID == "" && ev.Session.Status == "" }},
+		"participant": {rec: participant, in: aboutSomebody, get: func(ev E) any { return &ev.Participant },
+			absent: func(ev E) bool {
+				p := ev.Participant
 				return p.ID == "" && p.ConnectionID == "" && p.Name == ""
 			}},
-		"recording": {rec: recordingRecord(), in: about("recording_"), get: func(f *frame) any { return &f.in.Event.Recording }},
-		"track":     {rec: trackRecord(), in: about("track_"), get: func(f *frame) any { return &f.in.Event.Track }},
-		"stream":    {rec: streamRecord(), in: about("stream_", "ingress_"), get: func(f *frame) any { return &f.in.Event.Stream }},
-		"artifact":  {rec: artifactRecord(), in: about("artifact_"), get: func(f *frame) any { return &f.in.Event.Artifact }},
+		"recording": {rec: recordingRecord(), in: about("recording_"), get: func(ev E) any { return &ev.Recording }},
+		"track":     {rec: trackRecord(), in: about("track_"), get: func(ev E) any { return &ev.Track }},
+		"stream":    {rec: streamRecord(), in: about("stream_", "ingress_"), get: func(ev E) any { return &ev.Stream }},
+		"artifact":  {rec: artifactRecord(), in: about("artifact_"), get: func(ev E) any { return &ev.Artifact }},
 	}
 }

@@ -59,10 +59,14 @@ type compiler struct {
 	lists  map[string]*textSet
 	tables map[string]*record // their rows
 	calls  map[string]function
+	// Sessions that are not the one at hand: of trigger and events, and of sessions.
+	otherSession, openSession *record
 }
 
 func newCompiler(d definitions) *compiler {
 	c := &compiler{defs: d, groups: groups(), calls: map[string]function{}, lists: map[string]*textSet{}, tables: map[string]*record{}}
+	people := c.groups["participant"].rec
+	c.otherSession, c.openSession = otherSessionRecord(people), openSessionRecord(people, c.groups["room"].rec)
 	for _, f := range functions() {
 		c.calls[f.name] = f
 	}
@@ -143,7 +147,9 @@ type load struct {
 	get  func(f *frame) any
 }
 
-// eval runs the program on in. Its error is for people.
+// eval runs the program on in. Its error is for people; it wraps
+// [engine.ErrUndecided] if the result of a step that a shadow did not send is
+// needed.
 func (p *program) eval(in input) (any, error) { return p.run(newFrame(in)) }
 
 // run is eval on a frame that several programs share.
@@ -162,16 +168,16 @@ func (p *program) run(f *frame) (v any, err error) {
 			f.env[l.path] = l.get(f)
 		}
 	}
-	f.budget = budget{}
+	f.budget = budget{facts: f.facts()}
 	v, err = f.machine.Run(p.code, f.env)
 	if err != nil {
 		return nil, p.explain(err)
 	}
 	switch p.result.kind {
 	case kindRecord, kindList, kindMap, kindUnknown:
-		v = p.compiler.exported(v)
+		v, _, err = p.compiler.exported(v, f.maxElements())
 	}
-	return v, nil
+	return v, err
 }
 
 // facts are the dotted facts the program reads, sorted: "session.duration".
@@ -211,7 +217,7 @@ func callSite(args ...any) (any, error) {
 	if err != nil {
 		var known *evalError
 		if !errors.As(err, &known) {
-			err = &evalError{err.Error()}
+			err = &evalError{what: err.Error(), cause: err}
 		}
 		return nil, err
 	}

@@ -17,10 +17,12 @@ type typ struct {
 	sure bool
 	// json: untyped data, of which anything can be missing or otherwise.
 	json bool
-	elem *typ    // of a list; of a map whose values are all alike
-	rec  *record // of kindRecord, and of the rows of kindTable
-	enum []string
-	set  *textSet // a list of the rules files
+	// filled: a list that is never empty.
+	filled bool
+	elem   *typ    // of a list; of a map whose values are all alike
+	rec    *record // of kindRecord, and of the rows of kindTable
+	enum   []string
+	set    *textSet // a list of the rules files
 
 	path string             // the fact as written: session.duration
 	get  func(f *frame) any // reads the fact; nil for values that are computed
@@ -35,6 +37,7 @@ type checker struct {
 	locals   []local
 	elements []typ // of the lists the predicates around stand in
 	sure     map[string]bool
+	records  map[string]*record // see once
 
 	loads     []load
 	reads     map[string]bool
@@ -49,7 +52,7 @@ type local struct {
 }
 
 func newChecker(c *compiler, sc scope, s *scanner) *checker {
-	return &checker{compiler: c, scope: sc, scanned: s, reads: map[string]bool{}, operators: map[int]operands{}, sure: map[string]bool{}, dash: -1}
+	return &checker{compiler: c, scope: sc, scanned: s, reads: map[string]bool{}, operators: map[int]operands{}, sure: map[string]bool{}, records: map[string]*record{}, dash: -1}
 }
 
 // sorted are the issues in the order of the text, each once: the middle of
@@ -195,6 +198,9 @@ func (k *checker) visit(n ast.Node) (ast.Node, typ) {
 	case *ast.VariableDeclaratorNode:
 		return k.let(n)
 	case *ast.ArrayNode:
+		if _, isMap := k.scanned.maps[n.Location().From]; isMap {
+			return k.mapLiteral(k.mapOf(n))
+		}
 		return k.array(n)
 	case *ast.MapNode:
 		return k.mapLiteral(n)
@@ -325,7 +331,7 @@ func (k *checker) assume(n ast.Node) {
 	if !ok {
 		return
 	}
-	path := dotted(b.Left)
+	path := k.dotted(b.Left)
 	switch _, isNil := b.Right.(*ast.NilNode); {
 	case b.Operator == "and" || b.Operator == "&&":
 		k.assume(b.Left)
@@ -342,15 +348,19 @@ func (k *checker) assume(n ast.Node) {
 }
 
 // dotted is the path of names that n is, "" if it is something else.
-func dotted(n ast.Node) string {
+func (k *checker) dotted(n ast.Node) string {
 	switch n := n.(type) {
 	case *ast.IdentifierNode:
 		return n.Value
+	case *ast.PointerNode:
+		if n.Name == "" && len(k.elements) > 0 {
+			return k.elements[len(k.elements)-1].path
+		}
 	case *ast.ChainNode:
-		return dotted(n.Node)
+		return k.dotted(n.Node)
 	case *ast.MemberNode:
 		name, ok := n.Property.(*ast.StringNode)
-		if base := dotted(n.Node); ok && base != "" {
+		if base := k.dotted(n.Node); ok && base != "" {
 			return base + "." + name.Value
 		}
 	}
@@ -440,7 +450,30 @@ func (k *checker) mapLiteral(n *ast.MapNode) (ast.Node, typ) {
 		}
 		pairs = append(pairs, marked(&ast.PairNode{Key: key, Value: value}, p, typ{}))
 	}
-	return marked(&ast.MapNode{Pairs: pairs}, n, typ{}), typ{kind: kindMap}
+	t := typ{kind: kindMap}
+	m := marked(&ast.MapNode{Pairs: pairs}, n, t)
+	if len(k.elements) > 0 {
+		m = k.counted(n, m, t, mapSteps)
+	}
+	return m, t
+}
+
+// mapOf is the map that the scanner hid in a list of keys and values.
+func (k *checker) mapOf(n *ast.ArrayNode) *ast.MapNode {
+	m := &ast.MapNode{}
+	m.SetLocation(n.Location())
+	for i := 0; i+1 < len(n.Nodes); i += 2 {
+		key := n.Nodes[i]
+		at := key.Location()
+		switch key.(type) {
+		case *ast.IdentifierNode, *ast.BoolNode, *ast.NilNode:
+			if k.scanned.src[at.From-1] != '(' { // in brackets it is no name
+				key = marked(&ast.StringNode{Value: string(k.scanned.src[at.From:at.To])}, key, textType())
+			}
+		}
+		m.Pairs = append(m.Pairs, marked(&ast.PairNode{Key: key, Value: n.Nodes[i+1]}, key, typ{}))
+	}
+	return m
 }
 
 // pointer is the # or . of a predicate.

@@ -3,6 +3,7 @@ package rules
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -154,14 +155,26 @@ func stepRecord(id string) *record {
 		}
 	}
 	headers := typ{kind: kindMap, elem: &typ{kind: kindText}}
-	return &record{"steps." + id, []field{
-		{"state", oneOf(engine.StepPending, engine.StepDone, engine.StepSkipped, engine.StepFailed),
-			get(func(r *engine.StepRecord) any { return r.State }, engine.StepPending)},
-		{"status", wholeType(), get(func(r *engine.StepRecord) any { return r.Status }, 0)},
-		{"body", unknownType(), get(func(r *engine.StepRecord) any { return decodeJSON(r.Body) }, nil)},
-		{"headers", headers, get(func(r *engine.StepRecord) any { return headerMap(r.Headers) }, map[string]any{})},
-		{"error", textType(), get(func(r *engine.StepRecord) any { return r.Error }, "")},
+	result := func(name string, t typ, read func(*engine.StepRecord) any, otherwise any) field {
+		return field{name: name, typ: t, get: get(read, otherwise), result: true}
+	}
+	states := oneOf(engine.StepPending, engine.StepDone, engine.StepSkipped, engine.StepFailed, engine.StepShadow, engine.StepUndecided)
+	return &record{name: "steps." + id, fields: []field{
+		{name: "state", typ: states, get: get(func(r *engine.StepRecord) any { return r.State }, engine.StepPending)},
+		result("status", wholeType(), func(r *engine.StepRecord) any { return r.Status }, 0),
+		result("body", unknownType(), func(r *engine.StepRecord) any { return decodeJSON(r.Body) }, nil),
+		result("headers", headers, func(r *engine.StepRecord) any { return headerMap(r.Headers) }, map[string]any{}),
+		result("error", textType(), func(r *engine.StepRecord) any { return r.Error }, ""),
 	}}
+}
+
+// decided reports an error if r is a step without a result: one that a shadow
+// did not send, or that depends on such a one.
+func decided(r *engine.StepRecord) error {
+	if r == nil || r.State != engine.StepShadow && r.State != engine.StepUndecided {
+		return nil
+	}
+	return &evalError{what: fmt.Sprintf("%s: step %q", engine.ErrUndecided, r.ID), cause: engine.ErrUndecided}
 }
 
 // headerMap has each header as it was sent and in lower case.
@@ -176,7 +189,7 @@ func headerMap(headers map[string]string) map[string]any {
 
 func failureRecord() *record {
 	type F = engine.Failure
-	return &record{"failure", []field{
+	return &record{name: "failure", fields: []field{
 		fact("step", textType(), func(x *F) any { return x.Step }),
 		fact("error", textType(), func(x *F) any { return x.Error }),
 		fact("attempts", wholeType(), func(x *F) any { return x.Attempts }),
@@ -233,50 +246,142 @@ func (s *textSet) has(v any) bool {
 }
 
 // exported is v without the records of this package: facts under their names,
-// for callers that print or marshal it.
-func (c *compiler) exported(v any) any {
-	var r *record
+// for callers that print or marshal it. It may share lists and maps with v,
+// has at most so many elements, and says how many.
+func (c *compiler) exported(v any, most int) (out any, elements int, err error) {
+	x := exporter{compiler: c, left: most}
+	if out = v; !x.plain(v) && x.left >= 0 {
+		x.left = most
+		out = x.value(v)
+	}
+	if x.left < 0 {
+		return nil, 0, errElements
+	}
+	return out, most - x.left, x.err
+}
+
+// exporter counts the elements of what it looks at: lists that are small by
+// themselves can stand in a list many times.
+type exporter struct {
+	*compiler
+	left int
+	err  error
+}
+
+// plain reports whether there is no record in v.
+func (x *exporter) plain(v any) bool {
 	switch v := v.(type) {
 	case []any:
+		x.left -= len(v)
+		for _, e := range v {
+			if x.left < 0 || !x.plain(e) {
+				return false
+			}
+		}
+		return true
+	case map[string]any:
+		x.left -= len(v)
+		for _, e := range v {
+			if x.left < 0 || !x.plain(e) {
+				return false
+			}
+		}
+		return true
+	}
+	return kindOf(v) != kindRecord
+}
+
+// value is a copy of v; it means nothing once x.left is negative.
+func (x *exporter) value(v any) any {
+	switch v := v.(type) {
+	case []any:
+		if x.left -= len(v); x.left < 0 {
+			return nil
+		}
 		list := make([]any, len(v))
-		for i, x := range v {
-			list[i] = c.exported(x)
+		for i, e := range v {
+			list[i] = x.value(e)
 		}
 		return list
 	case map[string]any:
+		if x.left -= len(v); x.left < 0 {
+			return nil
+		}
 		m := make(map[string]any, len(v))
-		for key, x := range v {
-			m[key] = c.exported(x)
+		for key, e := range v {
+			m[key] = x.value(e)
 		}
 		return m
-	case *engine.Participant:
-		r = c.groups["participant"].rec
-	case *engine.Event:
-		r = c.groups["event"].rec
-	case *engine.Room:
-		r = c.groups["room"].rec
-	case *engine.Session:
-		r = c.groups["session"].rec
-	case *engine.Recording:
-		r = c.groups["recording"].rec
-	case *engine.Track:
-		r = c.groups["track"].rec
-	case *engine.Stream:
-		r = c.groups["stream"].rec
-	case *engine.Artifact:
-		r = c.groups["artifact"].rec
-	case *engine.Source:
-		r = c.groups["source"].rec
-	case *engine.Failure:
-		r = failureRecord()
+	case *happening:
+		return x.happening(v)
 	case *engine.StepRecord:
-		r = stepRecord(v.ID)
-	default:
+		if err := decided(v); err != nil {
+			x.err = err
+			return nil
+		}
+	}
+	r := x.recordOf(v)
+	if r == nil {
 		return v
+	}
+	if x.left -= len(r.fields); x.left < 0 {
+		return nil
 	}
 	m := make(map[string]any, len(r.fields))
 	for _, f := range r.fields {
-		m[f.name] = c.exported(f.get(v))
+		if f.name != participantsName { // they are asked for by name only
+			m[f.name] = x.value(f.get(v))
+		}
 	}
 	return m
+}
+
+func (x *exporter) happening(h *happening) any {
+	if h == nil {
+		return nil
+	}
+	m := map[string]any{}
+	for _, name := range gatheredGroups() {
+		if facts := x.groups[name].of((*engine.Event)(h)); facts != nil {
+			m[name] = x.value(facts)
+		}
+	}
+	return m
+}
+
+// recordOf is the record of a value at run time, nil if it is none.
+func (c *compiler) recordOf(v any) *record {
+	group := ""
+	switch v := v.(type) {
+	case *engine.Event:
+		group = "event"
+	case *engine.Room:
+		group = "room"
+	case *engine.Session:
+		group = "session"
+	case *engine.Participant:
+		group = "participant"
+	case *engine.Recording:
+		group = "recording"
+	case *engine.Track:
+		group = "track"
+	case *engine.Stream:
+		group = "stream"
+	case *engine.Artifact:
+		group = "artifact"
+	case *engine.Source:
+		group = "source"
+	case *engine.OpenSession:
+		return c.openSession
+	case *engine.Failure:
+		return failureRecord()
+	case *engine.StepRecord:
+		if v == nil {
+			return stepRecord("")
+		}
+		return stepRecord(v.ID)
+	default:
+		return nil
+	}
+	return c.groups[group].rec
 }

@@ -6,51 +6,7 @@ import (
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
-	"github.com/gavelhq/gavel/engine"
 )
-
-// names are the top-level names an expression can use here.
-func (k *checker) names() []string {
-	names := []string{"lists", "raw", "tables", "windows"}
-	for name := range k.compiler.groups {
-		if _, missing := k.presence(name); len(missing) == 0 {
-			names = append(names, name)
-		}
-	}
-	if len(k.scope.steps) > 0 {
-		names = append(names, "steps")
-	}
-	if k.scope.failure {
-		names = append(names, "failure")
-	}
-	for _, l := range k.locals {
-		names = append(names, l.name)
-	}
-	slices.Sort(names)
-	return names
-}
-
-// presence says whether the group is always there, and which of the events of
-// the scope have it not.
-func (k *checker) presence(name string) (p presence, missing []string) {
-	if k.scope.fields {
-		return always, nil
-	}
-	p = always
-	g := k.compiler.groups[name]
-	for _, e := range k.scope.events {
-		switch g.in(e) {
-		case never:
-			missing = append(missing, e)
-		case perhaps:
-			p = perhaps
-		}
-	}
-	if len(k.scope.events) == 0 && g.in("") == never {
-		missing = append(missing, "this")
-	}
-	return p, missing
-}
 
 // use makes a fact that is read straight from the frame one variable.
 func (k *checker) use(n ast.Node, t typ) ast.Node {
@@ -59,147 +15,6 @@ func (k *checker) use(n ast.Node, t typ) ast.Node {
 	}
 	k.reads[t.path] = true
 	return marked(&ast.IdentifierNode{Value: t.path}, n, t)
-}
-
-// identifier is a name that stands alone, or begins a path.
-func (k *checker) identifier(n *ast.IdentifierNode) (ast.Node, typ) {
-	if i := slices.IndexFunc(k.locals, func(l local) bool { return l.name == n.Value }); i >= 0 {
-		t := k.locals[i].typ
-		return marked(&ast.IdentifierNode{Value: n.Value}, n, t), t
-	}
-	t, ok := k.root(n)
-	switch {
-	case !ok:
-		return n, k.unknownName(n)
-	case t.kind == kindBroken:
-		return n, t
-	case t.get == nil:
-		return n, k.report(n, issue{Code: "type-mismatch", What: fmt.Sprintf("%s is not a value by itself", n.Value), Hint: "name one of it: " + enumerate(t.rec.names())})
-	}
-	return k.use(n, t), t
-}
-
-// root is the type of a top-level name. Those without get are only there to be
-// asked for a member.
-func (k *checker) root(n *ast.IdentifierNode) (typ, bool) {
-	name := n.Value
-	if g, ok := k.compiler.groups[name]; ok {
-		p, missing := k.presence(name)
-		if len(missing) > 0 {
-			return k.report(n, k.missingGroup(name, missing)), true
-		}
-		t := typ{kind: kindRecord, rec: g.rec, path: name, get: g.get}
-		if p == perhaps {
-			t.null, t.sure = true, k.sure[name]
-			t.get = func(f *frame) any {
-				if g.absent(f) {
-					return nil
-				}
-				return g.get(f)
-			}
-		}
-		return t, true
-	}
-	r := &record{name: name}
-	d := k.compiler.defs
-	switch {
-	case name == "raw":
-		t := unknownType()
-		t.path, t.get = name, func(f *frame) any { return decodeJSON(f.in.Event.Raw) }
-		t.sure = k.sure[name]
-		return t, true
-	case name == "failure" && k.scope.failure:
-		return typ{kind: kindRecord, rec: failureRecord(), path: name, get: func(f *frame) any { return f.in.failure }}, true
-	case name == "lists":
-		for _, list := range sortedKeys(d.lists) {
-			t := listType(textType())
-			t.set = k.compiler.lists[list]
-			r.fields = append(r.fields, field{name: list, typ: t})
-		}
-	case name == "tables":
-		for _, table := range sortedKeys(d.tables) {
-			r.fields = append(r.fields, field{name: table, typ: typ{kind: kindTable, rec: k.compiler.tables[table]}})
-		}
-	case name == "windows":
-		for _, w := range sortedKeys(d.windows) {
-			r.fields = append(r.fields, field{name: w, typ: boolType()})
-		}
-	case name == "steps" && len(k.scope.steps) > 0:
-		for _, s := range k.scope.steps {
-			id := s.id
-			t := typ{kind: kindRecord, rec: stepRecord(id), get: func(f *frame) any {
-				if s := f.step(id); s != nil {
-					return s
-				}
-				return (*engine.StepRecord)(nil)
-			}}
-			r.fields = append(r.fields, field{name: id, typ: t})
-		}
-	default:
-		return typ{}, false
-	}
-	return typ{kind: kindRecord, rec: r, path: name}, true
-}
-
-// missingGroup says which events lack a group, and which have it.
-func (k *checker) missingGroup(name string, missing []string) issue {
-	i := issue{Code: "not-in-event", What: fmt.Sprintf("%s has no %s", missing[0], name)}
-	if len(missing) > 1 {
-		i.What = fmt.Sprintf("%s have no %s", enumerate(missing), name)
-	}
-	var have []string
-	for _, e := range engine.EventTypes() {
-		if k.compiler.groups[name].in(e) == always {
-			have = append(have, e)
-		}
-	}
-	i.Why = fmt.Sprintf("%s is known for %s", name, enumerate(have))
-	switch {
-	case len(missing) < len(k.scope.events):
-		i.Hint = "the expression must fit every type under when: split the rule"
-	case name == "participant":
-		i.Hint = "session.participants are all who were there, session.host is the host"
-	}
-	return i
-}
-
-// unknownName reports a name that means nothing here.
-func (k *checker) unknownName(n *ast.IdentifierNode) typ {
-	name := n.Value
-	i := issue{Code: "unknown-name", What: fmt.Sprintf("unknown name %q", name)}
-	known := k.names()
-	var owners []string
-	for _, g := range known {
-		if r, ok := k.compiler.groups[g]; ok {
-			if _, has := r.rec.field(name); has {
-				owners = append(owners, g+"."+name)
-			}
-		}
-	}
-	_, isCall := k.compiler.calls[name]
-	switch lower := strings.ToLower(name); {
-	case lower == "null" || lower == "none" || lower == "undefined":
-		i.Hint = "write nil"
-	case lower == "true" || lower == "false":
-		i.Hint = "write " + lower
-	case name == "steps":
-		i.What, i.Hint = "there are no steps to ask for here", "give an earlier step an id"
-	case name == "failure":
-		i.What, i.Hint = "failure is known under on_failure only", ""
-	case isCall, slices.Contains(predicateNames(), name):
-		i.What, i.Hint = fmt.Sprintf("%s is a function", name), fmt.Sprintf("write %s(…)", name)
-		if isCall && len(k.compiler.calls[name].args) == 0 {
-			i.Hint = fmt.Sprintf("write %s()", name)
-		}
-	case len(owners) > 0:
-		i.Hint = "write " + strings.Join(owners, " or ")
-	default:
-		i.Hint = suggestion(name, "names", known)
-		if closest(name, known) == "" {
-			i.Hint = "text stands in quotes; " + i.Hint
-		}
-	}
-	return k.report(n, i)
 }
 
 // access is what a member node needs when it runs.
@@ -300,6 +115,12 @@ func (k *checker) recordMember(n *ast.MemberNode, name *ast.StringNode, from fun
 		return k.call(n, t, &site{do: windowContains, with: w}), t
 	case bt.path == "steps":
 		return k.step(n, name, t)
+	case f.typ.get != nil:
+		return k.use(n, t), t
+	case f.result:
+		k.reads[t.path] = true
+		a.field, a.name = f, name.Value
+		return k.call(n, t, &site{do: readResult, with: a}, from()), t
 	case bt.path == "session" && f.name == participantsName && bt.get != nil && !bt.null:
 		t.get = (*frame).participants
 		return k.use(n, t), t
@@ -332,6 +153,13 @@ func (k *checker) step(n ast.Node, name *ast.StringNode, t typ) (ast.Node, typ) 
 }
 
 func (k *checker) unknownField(name *ast.StringNode, bt typ) typ {
+	if i, ok := bt.rec.lacks[name.Value]; ok {
+		i.Code = "not-in-event"
+		if i.Hint == "" {
+			i.Hint = fmt.Sprintf("%s has %s", bt.rec.name, enumerate(bt.rec.names()))
+		}
+		return k.report(name, i)
+	}
 	what := map[string]string{"lists": "list", "tables": "table", "windows": "window", "steps": "step with the id"}[bt.path]
 	known := bt.rec.names()
 	if what == "" {
@@ -383,12 +211,15 @@ func (k *checker) element(n *ast.MemberNode, name *ast.StringNode, from func() a
 	if bt.elem != nil {
 		t = *bt.elem
 		t.null, t.get = t.null || t.kind != kindText || bt.kind == kindList, nil
+		if bt.filled && isEnd(n.Property) {
+			t.null = bt.elem.null
+		}
 	}
 	t.path, t.sure = "", false
 	a.name = k.source(n.Property)
 	if name != nil {
 		a.name = name.Value
-		if path := dotted(n); path != "" {
+		if path := k.dotted(n); path != "" {
 			// A step that answered as asked has the body that is expected.
 			t.sure = k.sure[path] || bt.sure && strings.HasPrefix(path, "steps.")
 		}
@@ -406,6 +237,16 @@ func (k *checker) element(n *ast.MemberNode, name *ast.StringNode, from func() a
 		do = readHeader
 	}
 	return k.call(n, t, &site{do: do, with: a, names: []string{k.source(n.Node), a.name}}, from(), key), t
+}
+
+// isEnd reports whether n is the place of the first or the last element.
+func isEnd(n ast.Node) bool {
+	if u, ok := n.(*ast.UnaryNode); ok && u.Operator == "-" {
+		i, ok := u.Node.(*ast.IntegerNode)
+		return ok && i.Value == 1
+	}
+	i, ok := n.(*ast.IntegerNode)
+	return ok && i.Value == 0
 }
 
 // noMember reports a member of something that has none.

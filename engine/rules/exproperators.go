@@ -370,7 +370,7 @@ func (k *checker) inHint(n *ast.BinaryNode, lt, elem typ) string {
 	case elem.kind == kindRecord:
 		field := "id"
 		if len(elem.rec.fields) > 0 {
-			field = elem.rec.fields[0].name
+			field = elem.rec.example()
 		}
 		return fmt.Sprintf("write any(%s, .%s == %s)", k.source(n.Right), field, k.source(n.Left))
 	case lt.isNumber() && elem.kind == kindText:

@@ -129,12 +129,16 @@ func lastWord(src []rune) (offset, width int) {
 }
 
 // evalError is why an evaluation ended, in words for people.
-type evalError struct{ what string }
+type evalError struct {
+	what  string
+	cause error // for errors.Is; may be nil
+}
 
 func (e *evalError) Error() string { return e.what }
+func (e *evalError) Unwrap() error { return e.cause }
 
 // unknownHere is the error of an operation on an unknown value.
-func unknownHere(name string) error { return &evalError{name + " is unknown here"} }
+func unknownHere(name string) error { return &evalError{what: name + " is unknown here"} }
 
 // operands name the two sides of an operator in messages about evaluations.
 type operands struct{ op, left, right string }
@@ -152,14 +156,14 @@ func (p *program) explain(err error) error {
 	}
 	var e *file.Error
 	if !errors.As(err, &e) {
-		return &evalError{"the expression cannot be evaluated"}
+		return &evalError{what: "the expression cannot be evaluated"}
 	}
 	if strings.Contains(e.Message, "memory budget") {
-		return &evalError{fmt.Sprintf("the expression makes lists of more than %d elements", maxElements)}
+		return &evalError{what: errElements.Error()}
 	}
 	o, ok := p.operators[e.From]
 	if !ok {
-		return &evalError{"the expression cannot be evaluated: a value does not fit"}
+		return &evalError{what: "the expression cannot be evaluated: a value does not fit"}
 	}
 	if m := badOperation.FindStringSubmatch(e.Message); m != nil {
 		left, right := goKind(m[1]), goKind(m[2])
@@ -169,12 +173,12 @@ func (p *program) explain(err error) error {
 		case m[2] == "<nil>":
 			return unknownHere(o.right)
 		}
-		return &evalError{fmt.Sprintf("%s is %s here and %s is %s: they cannot be compared by %s", o.left, left, o.right, right, o.op)}
+		return &evalError{what: fmt.Sprintf("%s is %s here and %s is %s: they cannot be compared by %s", o.left, left, o.right, right, o.op)}
 	}
 	if m := badConversion.FindStringSubmatch(e.Message); m != nil {
-		return &evalError{fmt.Sprintf("%s needs %s on both sides, and one of %s and %s is %s here", o.op, goKind(m[2]), o.left, o.right, goKind(m[1]))}
+		return &evalError{what: fmt.Sprintf("%s needs %s on both sides, and one of %s and %s is %s here", o.op, goKind(m[2]), o.left, o.right, goKind(m[1]))}
 	}
-	return &evalError{fmt.Sprintf("%s %s %s cannot be evaluated here", o.left, o.op, o.right)}
+	return &evalError{what: fmt.Sprintf("%s %s %s cannot be evaluated here", o.left, o.op, o.right)}
 }
 
 // goKind names a Go type for people.

@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/bits"
 	"time"
+
+	"github.com/gavelhq/gavel/engine"
 )
 
 // What follows runs inside programs, in the place of operators and members.
@@ -14,10 +16,18 @@ import (
 // wrongHere is the error of a value whose kind is only known at run time.
 func wrongHere(name string, v any, needed string) error {
 	t := typ{kind: kindOf(v)}
-	return &evalError{fmt.Sprintf("%s is %s here, and %s is needed", name, t.words(), needed)}
+	return &evalError{what: fmt.Sprintf("%s is %s here, and %s is needed", name, t.words(), needed)}
 }
 
-func countStep(f *frame, _ *site, _ []any) (any, error) { return nil, f.budget.spend(1) }
+// countSteps stands before what is evaluated for each element. It counts one
+// step, or those given.
+func countSteps(f *frame, s *site, _ []any) (any, error) {
+	n, ok := s.with.(int)
+	if !ok {
+		n = 1
+	}
+	return nil, f.budget.spend(n)
+}
 
 func nilIfEmpty(_ *frame, _ *site, args []any) (any, error) {
 	if args[0] == "" {
@@ -27,12 +37,44 @@ func nilIfEmpty(_ *frame, _ *site, args []any) (any, error) {
 }
 
 // readField is record.field.
-func readField(_ *frame, s *site, args []any) (any, error) {
+func readField(f *frame, s *site, args []any) (any, error) {
 	a := s.with.(*access)
 	if args[0] == nil {
 		return missing(s, a)
 	}
-	return a.field.get(args[0]), nil
+	v := a.field.get(args[0])
+	if m, ok := v.(map[string]any); ok { // metadata, copied each time
+		return v, f.budget.spend(size(m))
+	}
+	return v, nil
+}
+
+// size is how many steps it takes to copy untyped data.
+func size(v any) int {
+	n := 1
+	switch v := v.(type) {
+	case []any:
+		for _, x := range v {
+			n += size(x)
+		}
+	case map[string]any:
+		n += mapSteps
+		for _, x := range v {
+			n += size(x)
+		}
+	}
+	return n
+}
+
+// readResult is steps.ID.status and the like: a step that a shadow did not
+// send has none.
+func readResult(_ *frame, s *site, args []any) (any, error) {
+	if r, ok := args[0].(*engine.StepRecord); ok {
+		if err := decided(r); err != nil {
+			return nil, err
+		}
+	}
+	return s.with.(*access).field.get(args[0]), nil
 }
 
 func readParticipants(f *frame, s *site, args []any) (any, error) {
@@ -47,7 +89,7 @@ func missing(s *site, a *access) (any, error) {
 	if a.lenient {
 		return nil, nil
 	}
-	return nil, &evalError{fmt.Sprintf("%s is unknown here, it has no %s", s.name(0), a.name)}
+	return nil, &evalError{what: fmt.Sprintf("%s is unknown here, it has no %s", s.name(0), a.name)}
 }
 
 // readElement is data.key, data[key] and list[i]. Only plain data has members:
@@ -340,7 +382,7 @@ func calculate(f *frame, s *site, args []any) (any, error) {
 	a, okA := toFloat(args[0])
 	b, okB := toFloat(args[1])
 	if !okA || !okB {
-		return nil, &evalError{fmt.Sprintf("%s, %s, and %s, %s, do not go together with %s", s.name(0), typ{kind: kindOf(args[0])}.words(), s.name(1), typ{kind: kindOf(args[1])}.words(), op)}
+		return nil, &evalError{what: fmt.Sprintf("%s, %s, and %s, %s, do not go together with %s", s.name(0), typ{kind: kindOf(args[0])}.words(), s.name(1), typ{kind: kindOf(args[1])}.words(), op)}
 	}
 	return fractions(op, a, b)
 }

@@ -26,6 +26,10 @@ type scanner struct {
 	// durations by position. The parser sees 0 there, padded with spaces, so
 	// that all positions stay right.
 	durations map[int]literalDuration
+	// maps by position: the { of map(list, {name: .name}). The parser takes a
+	// brace there for one around a condition, so it sees a list of the same
+	// width: [name, .name]. The value says whether the current entry had its :
+	maps map[int]bool
 }
 
 // literalDuration is a duration as written, width characters wide.
@@ -36,7 +40,7 @@ type literalDuration struct {
 
 // scan reads src. If an issue is found, the text is not worth parsing.
 func scan(src string) *scanner {
-	s := &scanner{durations: map[int]literalDuration{}}
+	s := &scanner{durations: map[int]literalDuration{}, maps: map[int]bool{}}
 	switch {
 	case len(src) > maxSource:
 		s.issues = append(s.issues, issue{Width: 1, Code: "expression-too-large", What: fmt.Sprintf("the expression has %d bytes, the limit is %d", len(src), maxSource), Hint: "split it into several conditions, or keep long lists under lists:"})
@@ -100,6 +104,10 @@ func (s *scanner) token() {
 	case isWord(r):
 		s.word()
 	case strings.ContainsRune("([{", r):
+		if r == '{' && s.last == ',' && mapBegins.MatchString(string(s.src[s.i:])) {
+			s.maps[s.i] = false
+			s.out[s.i] = '['
+		}
 		s.open = append(s.open, s.i)
 		s.i++
 		if len(s.open) > maxBrackets {
@@ -129,8 +137,40 @@ func (s *scanner) closeBracket(r rune) {
 		s.add(s.i, 1, fmt.Sprintf("%q does not close the %q", r, s.src[at]), fmt.Sprintf("write %q", want))
 		return
 	}
+	if colon, isMap := s.maps[at]; isMap {
+		s.out[s.i] = ']'
+		if !colon && s.last != ',' || s.last == ':' {
+			s.noValue()
+		}
+	}
 	s.open = s.open[:len(s.open)-1]
 	s.i++
+}
+
+// mapBegins is a brace with a key behind it.
+var mapBegins = regexp.MustCompile(`^\{\s*(?:[\pL_][\pL\pN_]*|"[^"\\\n]*"|'[^'\\\n]*')\s*:(?:[^:]|$)`)
+
+func (s *scanner) noValue() {
+	s.add(s.i, 1, "a key has no value here", "write { key: value }")
+}
+
+// entry reads a , or : directly inside one of the maps.
+func (s *scanner) entry(r rune) {
+	if len(s.open) == 0 {
+		return
+	}
+	at := s.open[len(s.open)-1]
+	colon, isMap := s.maps[at]
+	switch {
+	case !isMap:
+	case r == ',' && !colon:
+		s.noValue()
+	case r == ',':
+		s.maps[at] = false
+	case r == ':' && !colon:
+		s.maps[at] = true
+		s.out[s.i] = ','
+	}
 }
 
 // quoted skips a text in quotes.
@@ -267,6 +307,8 @@ func (s *scanner) operator() {
 	case r == '&':
 		s.add(s.i, 1, "& is not an operator", "write and")
 		return
+	case r == ',' || r == ':':
+		s.entry(r)
 	case r == '|' && !s.pipe():
 		s.add(s.i, 1, "| is not an operator here", "write or")
 		return

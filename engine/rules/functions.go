@@ -67,7 +67,7 @@ func givesElement(args []typ) typ {
 		return typ{kind: kindUnknown, null: true, json: args[0].json}
 	}
 	t := *args[0].elem
-	t.null, t.get = true, nil
+	t.null, t.get = t.null || !args[0].filled, nil
 	return t
 }
 
@@ -350,7 +350,7 @@ func (k *checker) elementsFit(a ast.Node, fn function, t typ) typ {
 	case e.kind == kindDuration:
 		i.Hint = fmt.Sprintf("use their minutes: %s(%s, minutes(#)); everyone's time together is session.attended", fn.name, k.source(a))
 	case e.rec != nil:
-		i.Hint = fmt.Sprintf("choose a field: %s(map(%s, .%s))", fn.name, k.source(a), e.rec.fields[0].name)
+		i.Hint = fmt.Sprintf("choose a field: %s(map(%s, .%s))", fn.name, k.source(a), e.rec.example())
 	}
 	return k.reportAll(a, i)
 }
@@ -413,9 +413,13 @@ func (k *checker) predicate(n ast.Node, elem typ) (ast.Node, typ) {
 	k.elements = append(k.elements, elem)
 	body, t := k.visit(p.Node)
 	k.elements = k.elements[:len(k.elements)-1]
-	tick := k.call(p, typ{}, &site{do: countStep})
-	counted := marked(&ast.SequenceNode{Nodes: []ast.Node{tick, body}}, p, t)
-	return marked(&ast.PredicateNode{Node: counted}, p, t), t
+	return marked(&ast.PredicateNode{Node: k.counted(p, body, t, nil)}, p, t), t
+}
+
+// counted is body, with steps counted before it.
+func (k *checker) counted(at, body ast.Node, t typ, steps any) ast.Node {
+	tick := k.call(at, typ{}, &site{do: countSteps, with: steps})
+	return marked(&ast.SequenceNode{Nodes: []ast.Node{tick, body}}, at, t)
 }
 
 // predicateResult is the type of name(list, body).

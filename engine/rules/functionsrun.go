@@ -105,7 +105,7 @@ func doDuration(_ *frame, s *site, args []any) (any, error) {
 func doCeilMinutes(_ *frame, s *site, args []any) (any, error) {
 	d := args[0].(time.Duration)
 	if d < 0 {
-		return nil, &evalError{s.name(0) + " is negative here"}
+		return nil, &evalError{what: s.name(0) + " is negative here"}
 	}
 	return int((d.Milliseconds() + 59_999) / 60_000), nil
 }
@@ -114,8 +114,19 @@ func doMinutes(_ *frame, _ *site, args []any) (any, error) {
 	return args[0].(time.Duration).Minutes(), nil
 }
 
-func doString(_ *frame, s *site, args []any) (any, error) {
-	return limited(format(s.compiler.exported(args[0]), s.location()))
+func doString(f *frame, s *site, args []any) (any, error) {
+	const shortest = 2 // bytes an element takes
+	v, elements, err := s.compiler.exported(args[0], maxText/shortest)
+	if errors.Is(err, errElements) {
+		err = errTextSize
+	}
+	if err == nil {
+		err = f.budget.spend(elements)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return limited(format(v, s.location()))
 }
 
 func doHuman(_ *frame, s *site, args []any) (any, error) {
@@ -168,7 +179,7 @@ func doJoin(_ *frame, s *site, args []any) (any, error) {
 		}
 		switch kindOf(x) {
 		case kindNil, kindList, kindMap, kindRecord:
-			return nil, &evalError{fmt.Sprintf("join needs texts, and an element of %s is %s here", s.name(0), typ{kind: kindOf(x)}.words())}
+			return nil, &evalError{what: fmt.Sprintf("join needs texts, and an element of %s is %s here", s.name(0), typ{kind: kindOf(x)}.words())}
 		}
 		if b.WriteString(format(x, s.location())); b.Len() > maxText {
 			return nil, errTextSize
@@ -197,7 +208,7 @@ func doInt(_ *frame, s *site, args []any) (any, error) {
 			return n, nil
 		}
 	}
-	return nil, &evalError{s.name(0) + " is no whole number here"}
+	return nil, &evalError{what: s.name(0) + " is no whole number here"}
 }
 
 func toWhole(v float64) (any, error) {
@@ -216,7 +227,7 @@ func doFloat(_ *frame, s *site, args []any) (any, error) {
 			return v, nil
 		}
 	}
-	return nil, &evalError{s.name(0) + " is no number here"}
+	return nil, &evalError{what: s.name(0) + " is no number here"}
 }
 
 func doAbs(f *frame, s *site, args []any) (any, error) {
@@ -290,7 +301,7 @@ func extremeFunc(sign int) func(*frame, *site, []any) (any, error) {
 			}
 		}
 		if best == nil {
-			return nil, &evalError{s.name(0) + " is empty here"}
+			return nil, &evalError{what: s.name(0) + " is empty here"}
 		}
 		return best, nil
 	}
@@ -301,7 +312,7 @@ func doSum(_ *frame, s *site, args []any) (any, error) {
 	for _, v := range anys(args[0]) {
 		switch kindOf(v) {
 		case kindNil:
-			return nil, &evalError{"an element of " + s.name(0) + " is unknown here"}
+			return nil, &evalError{what: "an element of " + s.name(0) + " is unknown here"}
 		case kindWhole, kindFloat:
 		default:
 			return nil, wrongHere("an element of "+s.name(0), v, "a number")

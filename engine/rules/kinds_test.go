@@ -56,6 +56,11 @@ type billingTestParams struct {
 	Key      string         `json:"key"`
 }
 
+type emitTestParams struct {
+	Name string `json:"name" gavel:"main,required"`
+	Data any    `json:"data"`
+}
+
 type noConn struct{}
 
 func testAction[P, C any](kind engine.ActionKind) engine.ActionKind {
@@ -84,7 +89,13 @@ func testActions() []engine.ActionKind {
 		}),
 		testAction[httpTestParams, httpTestConn](engine.ActionKind{Name: "http"}),
 		testAction[logTestParams, noConn](engine.ActionKind{Name: "log"}),
-		testAction[billingTestParams, noConn](engine.ActionKind{Name: "billing"}),
+		testAction[billingTestParams, noConn](engine.ActionKind{Name: "billing", Check: func(in engine.CheckInput) []engine.Complaint {
+			if len(in.When) == 1 && in.When[0] == engine.SessionEnded || in.With["key"] != nil {
+				return nil
+			}
+			return []engine.Complaint{{What: "billing on " + enumerate(in.When) + " needs a key", Hint: "key: ${recording.id}", Warning: true}}
+		}}),
+		testAction[emitTestParams, noConn](engine.ActionKind{Name: "emit"}),
 	}
 }
 

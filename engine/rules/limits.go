@@ -18,24 +18,34 @@ const (
 
 	maxSteps    = 100_000
 	maxRunTime  = 20 * time.Millisecond
-	maxElements = 100_000  // of all lists made while one expression runs
+	maxElements = 100_000  // of all lists and maps made while one expression runs, and of its result
 	maxText     = 64 << 10 // bytes of one text
 	maxList     = 1_000    // elements of a list in untyped data that are visible
 	maxDepth    = 64       // of untyped data
 
+	// What these grow by for each person, event or session among the facts: a
+	// meeting of 10,000 may take 200,000 steps, 40 ms and 200,000 elements.
+	// Payloads cannot make facts in numbers.
+	stepsPerFact    = 10
+	timePerFact     = 2 * time.Microsecond
+	elementsPerFact = 10
+
 	maxPattern  = 500 // instructions of a compiled pattern
+	mapSteps    = 4   // what making a map counts: it takes some 400 bytes
 	stepBytes   = 64  // bytes or elements looked at that count as one step
 	stepMatches = 16  // pattern instructions times bytes that do: about 0.2 µs
 )
 
 var (
-	errSteps    = errors.New("the expression takes too many steps (the limit is 100,000)")
-	errTime     = errors.New("the expression takes too long (the limit is 20 ms)")
+	errSteps    = errors.New("the expression takes too many steps")
+	errTime     = errors.New("the expression takes too long")
+	errElements = errors.New("the expression makes too many elements of lists and maps")
 	errTextSize = errors.New("the text grows over 64 KiB")
 )
 
 // budget counts what one evaluation uses up.
 type budget struct {
+	facts int // people, events and sessions it can look at
 	steps int
 	used  time.Duration
 	last  time.Time // when the clock was read
@@ -46,10 +56,11 @@ type budget struct {
 // is about.
 func (b *budget) spend(n int) error {
 	const interval = 256
+	most, limit := maxSteps+stepsPerFact*b.facts, maxRunTime+time.Duration(b.facts)*timePerFact
 	before := b.steps
 	b.steps += n
-	if b.steps > maxSteps || b.steps < 0 {
-		b.steps = maxSteps // so that later calls fail as well
+	if b.steps > most || b.steps < 0 {
+		b.steps = most // so that later calls fail as well
 		return errSteps
 	}
 	if before/interval == b.steps/interval && !b.last.IsZero() {
@@ -58,10 +69,10 @@ func (b *budget) spend(n int) error {
 	now := time.Now()
 	if !b.last.IsZero() {
 		// A single pause of the process must not fail a rule.
-		b.used += min(now.Sub(b.last), maxRunTime/2)
+		b.used += min(now.Sub(b.last), limit/2)
 	}
 	b.last = now
-	if b.used >= maxRunTime {
+	if b.used >= limit {
 		return errTime
 	}
 	return nil

@@ -236,7 +236,13 @@ func TestReachable(t *testing.T) {
 		abs ceil ceil_minutes clock date duration first float floor hour human indexOf int join keys last len lower max mean min minutes
 		now replace reverse round sort split string take trim trimPrefix trimSuffix uniq upper values weekday
 		all any count filter find findIndex findLast findLastIndex map none one sortBy sum
-		artifact event failure lists participant raw recording room session source steps stream tables track windows`)
+		artifact event failure lists participant raw recording room session source steps stream tables track windows
+		events events_dropped expect lists source tables trigger windows
+		event lists sessions tables windows
+		lists room session source tables windows`)
+	for _, sc := range []scope{{gathered: true, only: []string{}, trigger: &scope{}}, {schedule: true}, {hold: true}} {
+		got = append(got, newChecker(c, sc, scan("true")).names()...)
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -261,12 +267,10 @@ func TestNoBuiltins(t *testing.T) {
 	}
 }
 
-// TestNoMethods: no method and no Go field of any value is reachable, with
-// and without knowing its type.
-func TestNoMethods(t *testing.T) {
-	c := newCompiler(testDefinitions(t))
+// goMembers are names of methods and fields of what is behind the facts.
+func goMembers(t *testing.T) map[string]bool {
 	probes := map[string]bool{"String": true, "Error": true, "GoString": true, "MarshalJSON": true, "Reveal": true, "__proto__": true, "constructor": true}
-	for _, v := range []any{time.Time{}, time.Second, &frame{}, &engine.Participant{}, &engine.Session{}, &engine.Event{}, engine.Secret{}, reflect.Value{}, &site{}, &textSet{}, json.Number("1"), time.UTC} {
+	for _, v := range []any{time.Time{}, time.Second, &frame{}, &engine.Participant{}, &engine.Session{}, &engine.Event{}, &happening{}, &engine.OpenSession{}, engine.Secret{}, reflect.Value{}, &site{}, &textSet{}, json.Number("1"), time.UTC} {
 		typ := reflect.TypeOf(v)
 		for i := range typ.NumMethod() {
 			probes[typ.Method(i).Name] = true
@@ -283,6 +287,14 @@ func TestNoMethods(t *testing.T) {
 	if len(probes) < 150 {
 		t.Fatalf("only %d names", len(probes))
 	}
+	return probes
+}
+
+// TestNoMethods: no method and no Go field of any value is reachable, with
+// and without knowing its type.
+func TestNoMethods(t *testing.T) {
+	c := newCompiler(testDefinitions(t))
+	probes := goMembers(t)
 	values := []string{"session", "session.started", "session.duration", "room.name", "session.peak", "session.participants", "lists.vips", "tables.rooms", "windows.office", "event", "$frame", "$call", "steps.crm", "session.participants[0]"}
 	tried := 0
 	for name := range probes {
@@ -303,6 +315,21 @@ func TestNoMethods(t *testing.T) {
 					continue
 				}
 				if got, err := p.eval(meeting()); err == nil && got != nil {
+					t.Errorf("%s is reachable: %v", src, got)
+				}
+			}
+		}
+	}
+	for value, sc := range map[string]scope{
+		"trigger": expectScope(), "trigger.session": expectScope(), "expect": expectScope(), "expect.late_by": expectScope(),
+		"events[0]": countScope(engine.ParticipantJoined), "events[0].session": countScope(engine.ParticipantJoined), "sessions[0]": scheduleScope(),
+	} {
+		for name := range probes {
+			for _, src := range []string{value + "." + name, value + `["` + name + `"]`, "(true ? " + value + " : windows.office)." + name} {
+				tried++
+				if p, _ := c.compile(src, sc, wantValue); p == nil {
+					continue
+				} else if got, err := p.eval(waiting()); err == nil && got != nil {
 					t.Errorf("%s is reachable: %v", src, got)
 				}
 			}
@@ -359,9 +386,13 @@ func FuzzExpr(f *testing.F) {
 	for _, src := range []string{`session.duration > 60m`, `tables.rooms[room.id]?.channel ?? "ops"`, `any(session.participants, .role == raw.l[0])`, `"${x}" + 'a'`, `session.host?.email`, `1h30m / 2`, `room.name[1:2]`} {
 		f.Add(src, `{"l":[1.5,"host"]}`)
 	}
+	for _, src := range []string{`map(events, {who: .participant.name, n: [{a: #index}]})`, `filter(sessions, .duration > 2m)`, `trigger.raw.l[0]`, `steps.crm.status`, `events`} {
+		f.Add(src, `{"l":[1.5,"host"]}`)
+	}
 	c := newCompiler(testDefinitions(f))
+	scopes := []scope{endScope(), countScope(engine.ParticipantJoined), scheduleScope(), expectScope(), holdScope(), digestScope("session"), emittedScope()}
 	f.Fuzz(func(t *testing.T, src, payload string) {
-		p, issues := c.compile(src, endScope(), wantValue)
+		p, issues := c.compile(src, scopes[(len(src)+len(payload))%len(scopes)], wantValue)
 		for _, i := range issues {
 			if i.Code == "" || i.What == "" || i.Width < 1 || i.Offset < 0 || len(src) <= maxSource && i.Offset+i.Width > max(1, len([]rune(src))) {
 				t.Errorf("incomplete: %+v", i)
@@ -373,8 +404,8 @@ func FuzzExpr(f *testing.F) {
 			}
 			return
 		}
-		in := meeting()
-		in.Event.Raw = json.RawMessage(payload)
+		in := waiting()
+		in.Event.Raw, in.Trigger.Raw = json.RawMessage(payload), json.RawMessage(payload)
 		start := time.Now()
 		v, err := p.eval(in)
 		if took := time.Since(start); took > time.Second {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
@@ -51,8 +52,9 @@ type loader struct {
 
 // use is a fact and the expression that reads it.
 type use struct {
-	fact string
-	at   node
+	fact    string
+	at      node
+	awaited bool // it is one of the event that is expected
 }
 
 // listFile is a file named in lists:.
@@ -128,7 +130,7 @@ func newLoader(o Options) *loader {
 		conns:     map[string]map[string]*connection{},
 		givers:    map[string]node{},
 	}
-	for _, k := range append([]engine.ActionKind{stopKind()}, o.Actions...) {
+	for _, k := range append([]engine.ActionKind{stopKind(), waitKind()}, o.Actions...) {
 		l.actions[k.Name] = newAction(k)
 	}
 	for _, p := range o.Platforms {
@@ -173,6 +175,7 @@ func (l *loader) read() {
 	l.checkPaths()
 	each("connections", l.readConnections)
 	each("rules", l.readRules)
+	l.checkEmitted()
 	if l.out.errors() == 0 {
 		l.warnEmpty()
 	}
@@ -237,17 +240,19 @@ func (n node) place() string {
 	return fmt.Sprintf("%s:%d", n.doc.name, at.Line)
 }
 
-// use notes the facts of an expression.
-func (l *loader) use(n node, p *program) {
+// use notes the facts of an expression. trigger.session.id is session.id of
+// the event that began to expect another one.
+func (l *loader) use(n node, p *program, sc scope) {
 	for _, fact := range p.facts() {
-		l.uses = append(l.uses, use{fact, n})
+		fact, ofTrigger := strings.CutPrefix(fact, "trigger.")
+		l.uses = append(l.uses, use{fact, n, sc.trigger != nil && !ofTrigger})
 	}
 }
 
 // set puts together what was read.
 func (l *loader) set(files []File) *Set {
 	s := &Set{
-		loc: l.loc, rules: l.rules, byID: map[string]*rule{}, byType: map[string][]*rule{}, byWire: map[string][]*rule{},
+		loc: l.loc, rules: l.rules, byID: map[string]*rule{}, byType: map[string][]*rule{}, byWire: map[string][]*rule{}, awaiting: map[string][]*rule{},
 		fields: map[string][]supply{}, conns: map[string]map[string]any{},
 	}
 	var kept saved
@@ -278,6 +283,12 @@ func (l *loader) set(files []File) *Set {
 		s.steps += r.steps()
 		if !r.Enabled {
 			continue
+		}
+		if r.hold != nil && r.needs != (engine.Needs{}) {
+			s.holding = append(s.holding, r)
+		}
+		for _, eventType := range r.expect.concerned() {
+			s.awaiting[eventType] = append(s.awaiting[eventType], r)
 		}
 		for _, when := range r.when {
 			index, key := s.byType, when.eventType

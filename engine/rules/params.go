@@ -17,6 +17,7 @@ const (
 	formFlag
 	formWhole
 	formDuration
+	formTime
 	formDecimal
 	formSecret
 	formAny
@@ -114,6 +115,8 @@ func shapeOf(t reflect.Type) shape {
 	switch t {
 	case reflect.TypeFor[time.Duration]():
 		return shape{form: formDuration}
+	case reflect.TypeFor[time.Time]():
+		return shape{form: formTime}
 	case reflect.TypeFor[engine.Decimal]():
 		return shape{form: formDecimal}
 	case reflect.TypeFor[engine.Secret]():
@@ -151,6 +154,8 @@ func (s shape) String() string {
 		return "a whole number"
 	case formDuration:
 		return "a duration"
+	case formTime:
+		return "a time"
 	case formDecimal:
 		return "an exact number"
 	case formSecret:

@@ -14,7 +14,10 @@ import (
 type RuleInfo struct {
 	ID          string   `json:"id"`
 	When        []string `json:"when"`
-	From        []string `json:"from,omitempty"` // sources; empty: all
+	Schedule    string   `json:"schedule,omitempty"` // instead of When; see [Set.Schedules] for the next time
+	From        []string `json:"from,omitempty"`     // sources; empty: all
+	Words       []string `json:"words,omitempty"`    // state words in short: "hold 10m"
+	Shadow      bool     `json:"shadow,omitempty"`
 	Enabled     bool     `json:"enabled"`
 	Actions     []string `json:"actions"` // of then, in order
 	Owner       string   `json:"owner,omitempty"`
@@ -27,14 +30,16 @@ type RuleInfo struct {
 // rule is a compiled rule. Immutable once loaded.
 type rule struct {
 	RuleInfo
-	order    int // among all rules
-	when     []trigger
-	ifs      []condition
-	once     []key
-	hasOnce  bool
-	parallel bool
-	branches map[string][]*step // "then", "else", "on_failure", "then/2/on_failure"
-	people   bool               // looks at session.participants or session.host
+	words
+	order       int // among all rules
+	when        []trigger
+	schedule    *cron // instead of when
+	ifs         []condition
+	parallel    bool
+	branches    map[string][]*step // "then", "else", "on_late", "on_failure", "then/2/on_failure"
+	needs       engine.Needs
+	keyName     string // the rule in its keys; a shadow has keys of its own
+	fingerprint string // see Words of the set
 }
 
 // trigger is one entry of when:.
@@ -52,12 +57,8 @@ func (r *rule) steps() int {
 	return n
 }
 
-// laterKeys and laterActions are words of later versions of the format.
-func laterKeys() []string {
-	return []string{"count", "hold", "expect", "on_late", "cooldown", "digest", "mode", "late"}
-}
-
-func laterActions() []string { return []string{"wait", "emit", "email", "exec"} }
+// laterActions are actions of later versions of the format.
+func laterActions() []string { return []string{"email", "exec"} }
 
 // notAvailable reports one of them.
 func notAvailable(n node, what string) {
@@ -67,7 +68,8 @@ func notAvailable(n node, what string) {
 var ruleID = regexp.MustCompile(`^[a-z0-9-]+$`)
 
 func ruleKeys() []string {
-	return []string{"id", "when", "from", "if", "once", "then", "else", "on_failure", "order", "enabled", "owner", "description", "runbook"}
+	return []string{"id", "when", "from", "if", "count", "hold", "expect", "once", "cooldown", "digest", "then", "else", "on_late", "on_failure",
+		"late", "mode", "order", "enabled", "owner", "description", "runbook"}
 }
 
 func (l *loader) readRules(n node) {
@@ -92,8 +94,6 @@ func (l *loader) readRule(n node) {
 	for _, e := range n.entries() {
 		switch name := e.name(); {
 		case e.key.Tag == reported || e.key.Tag == "!!merge":
-		case slices.Contains(laterKeys(), name):
-			notAvailable(e, fmt.Sprintf("%q", name))
 		case !slices.Contains(ruleKeys(), name):
 			i := issue{Code: "unknown-key", What: fmt.Sprintf("unknown key %q", name), Hint: suggestion(name, "keys of a rule", ruleKeys())}
 			if l.actions[name] != nil {
@@ -110,11 +110,14 @@ func (l *loader) readRule(n node) {
 	l.readInfo(r, got)
 	l.readFrom(r, got)
 	sc, ok := l.readWhen(r, n, got)
-	if ok {
-		l.readConditions(r, got, sc)
-		l.readOnce(r, got, sc)
+	if e, given := got["if"]; given && ok {
+		r.ifs = l.conditions(e, sc)
 	}
+	l.readWords(r, got, sc, ok)
 	l.readBranches(r, n, got, sc, ok)
+	if e, given := got["late"]; given {
+		l.checkLate(r, e)
+	}
 	if ok {
 		l.checkSenders(r)
 		l.checkFacts(r)
@@ -233,13 +236,8 @@ func (l *loader) readWhen(r *rule, n node, got map[string]node) (scope, bool) {
 		n.missing(`the rule needs "when"`, "when: session_ended")
 		return scope{}, false
 	}
-	if e.Kind == yaml.MappingNode {
-		for _, c := range e.entries() {
-			if c.name() == "schedule" {
-				notAvailable(c, "a schedule")
-				return scope{}, false
-			}
-		}
+	if isSchedule(e) {
+		return l.readSchedule(r, e)
 	}
 	if e.isEmpty() || len(e.oneOrMore()) == 0 {
 		e.emptyValue()
@@ -249,6 +247,11 @@ func (l *loader) readWhen(r *rule, n node, got map[string]node) (scope, bool) {
 	var sc scope
 	for _, c := range e.oneOrMore() {
 		c.key = e.key
+		if isSchedule(c) {
+			c.add(issue{Code: "wrong-type", What: "a schedule cannot stand in a list", Hint: "make a rule of its own of it: when: { schedule: … }"})
+			ok = false
+			continue
+		}
 		t, types, fine := l.readTrigger(c)
 		if !fine {
 			ok = false
@@ -280,19 +283,10 @@ func (l *loader) readTrigger(n node) (t trigger, types []string, ok bool) {
 	before, wire, named := strings.Cut(text, ":")
 	switch {
 	case !named:
-		if !slices.Contains(engine.EventTypes(), text) {
-			hint := l.eventOfPlatform(text)
-			if hint == "" {
-				hint = suggestion(text, "types", engine.EventTypes())
-			}
-			n.add(issue{Code: "unknown-event", What: fmt.Sprintf("there is no event type %q", text), Hint: hint})
-			return t, nil, false
-		}
 		t.eventType = text
-		return t, []string{text}, true
-	case before == "gavel":
-		n.add(issue{Code: "not-available", What: "when: gavel:NAME is not available yet in this version", Hint: "use an event type"})
-		return t, nil, false
+		return t, []string{text}, l.isEventType(n, text)
+	case before == engine.PlatformGavel:
+		return l.readEmitted(n, wire)
 	}
 	p, known := l.platforms[before]
 	if !known {

@@ -18,7 +18,9 @@ type Set struct {
 	rules    []*rule
 	byID     map[string]*rule
 	byType   map[string][]*rule // enabled ones, in order
-	byWire   map[string][]*rule // by "platform:wire-name"
+	byWire   map[string][]*rule // by "platform:wire-name" and "gavel:NAME"
+	awaiting map[string][]*rule // that expect an event of a type, or stop at one
+	holding  []*rule            // with a hold that looks at more than facts
 	sources  []engine.SourceConfig
 	fields   map[string][]supply
 	conns    map[string]map[string]any
@@ -79,6 +81,9 @@ func (s *Set) Fill(ev *engine.Event) (err error) {
 // candidates are the rules for an event of this type and name, in order.
 func (s *Set) candidates(ev *engine.Event) []*rule {
 	typed := s.byType[ev.Type]
+	if ev.Type == engine.Scheduled {
+		return s.scheduled(ev.Name)
+	}
 	if len(s.byWire) == 0 {
 		return typed
 	}
@@ -91,19 +96,53 @@ func (s *Set) candidates(ev *engine.Event) []*rule {
 	return slices.Compact(all)
 }
 
+// scheduled is the rule whose moment has come.
+func (s *Set) scheduled(id string) []*rule {
+	if r, ok := s.byID[id]; ok && r.Enabled && r.schedule != nil {
+		return []*rule{r}
+	}
+	return nil
+}
+
 // from reports whether the rule takes events of the source.
 func (r *rule) from(source string) bool {
 	return len(r.From) == 0 || slices.Contains(r.From, source)
 }
 
-// Needs says what the rules for this event look at.
-func (s *Set) Needs(ev *engine.Event) engine.Needs {
-	for _, r := range s.candidates(ev) {
-		if r.people && r.from(ev.Source) {
-			return engine.Needs{Participants: true}
+// hears reports whether the rule is asked about an event of its types. A schedule's moments come from no source.
+func (r *rule) hears(ev *engine.Event) bool {
+	return r.from(ev.Source) || r.schedule != nil && ev.Type == engine.Scheduled
+}
+
+// Needs says what is looked at for this event: by the rules for it, by those
+// that expect it, and by holds it may put an end to.
+func (s *Set) Needs(ev *engine.Event) (n engine.Needs) {
+	for _, rules := range [...][]*rule{s.candidates(ev), s.awaiting[ev.Type], s.holding} {
+		for _, r := range rules {
+			if r.needs != (engine.Needs{}) && r.hears(ev) {
+				n.Participants = n.Participants || r.needs.Participants
+				n.Sessions = n.Sessions || r.needs.Sessions
+			}
 		}
 	}
+	return n
+}
+
+// NeedsOf says what one rule looks at.
+func (s *Set) NeedsOf(rule string) engine.Needs {
+	if r, ok := s.byID[rule]; ok {
+		return r.needs
+	}
 	return engine.Needs{}
+}
+
+// find is the rule of that id.
+func (s *Set) find(id string) (*rule, error) {
+	r, ok := s.byID[id]
+	if !ok {
+		return nil, fmt.Errorf("rule %s is not in revision %s", id, s.revision)
+	}
+	return r, nil
 }
 
 // Match evaluates the rules for the event. Those that say no are not in the
@@ -115,13 +154,13 @@ func (s *Set) Match(in engine.MatchInput) []engine.Match {
 	var all []engine.Match
 	var f *frame
 	for _, r := range s.candidates(in.Event) {
-		if !r.from(in.Event.Source) {
+		if !r.hears(in.Event) {
 			continue
 		}
 		if f == nil {
 			f = newFrame(input{MatchInput: in})
 		}
-		if m, ok := s.match(r, in, f); ok {
+		if m, ok := s.match(r, f); ok {
 			all = append(all, m)
 		}
 	}
@@ -130,53 +169,111 @@ func (s *Set) Match(in engine.MatchInput) []engine.Match {
 
 // match evaluates one rule. A bug in an expression's evaluation is that
 // rule's error, never the event's.
-func (s *Set) match(r *rule, in engine.MatchInput, f *frame) (m engine.Match, ok bool) {
-	m.Rule = r.ID
-	defer func() {
-		if p := recover(); p != nil {
-			m, ok = engine.Match{Rule: r.ID, Err: fmt.Sprintf("evaluation broke off: %v", p)}, true
-		}
-	}()
+func (s *Set) match(r *rule, f *frame) (m engine.Match, ok bool) {
+	defer brokenOff(r, &m, &ok)
 	yes, err := decide(r.ifs, f)
 	if err != nil {
-		m.Err = err.Error()
-		return m, true
+		return engine.Match{Rule: r.ID, Err: err.Error()}, true
 	}
-	m.Branch = engine.BranchThen
+	m = r.begin(engine.BranchThen, f)
 	switch {
 	case !yes && len(r.branches[engine.BranchElse]) == 0:
 		return m, false
 	case !yes:
 		m.Branch = engine.BranchElse
-	case r.hasOnce:
-		if m.Once, err = r.onceKey(in, f, s.loc); err != nil {
+		first(&m, r, f)
+	default:
+		if err := r.front(&m, r, f, s.loc); err != nil {
 			return engine.Match{Rule: r.ID, Err: err.Error()}, true
 		}
+		if r.rendersFirst(&m) {
+			first(&m, r, f)
+		}
 	}
-	if !r.parallel && in.SessionKey != "" {
-		m.Turn = in.Event.Tenant + "|" + r.ID + "|" + in.SessionKey
-	}
-	call, err := r.branches[m.Branch][0].call(f)
-	if err != nil {
-		m.Failed = err.Error()
-		return m, true
-	}
-	m.First = &call
 	return m, true
 }
 
-// Step renders the step at r.Branch and r.At for the run as it is.
-func (s *Set) Step(r *engine.Run, in engine.MatchInput) (call engine.StepCall, ok bool, err error) {
+// brokenOff makes a panic the error of a rule.
+func brokenOff(r *rule, m *engine.Match, ok *bool) {
+	if p := recover(); p != nil {
+		*m, *ok = engine.Match{Rule: r.ID, Err: fmt.Sprintf("evaluation broke off: %v", p)}, true
+	}
+}
+
+// begin is a match of r that goes on in a branch.
+func (r *rule) begin(branch string, f *frame) engine.Match {
+	m := engine.Match{Rule: r.ID, Words: r.fingerprint, Shadow: r.Shadow, Branch: branch}
+	if !r.parallel && f.in.SessionKey != "" {
+		m.Turn = f.in.Event.Tenant + "|" + r.keyName + "|" + f.in.SessionKey
+	}
+	return m
+}
+
+// first renders the first step of the branch.
+func first(m *engine.Match, r *rule, f *frame) {
+	steps := r.branches[m.Branch]
+	if len(steps) == 0 { // the branch was removed while its timer ran
+		return
+	}
+	call, err := steps[0].call(f, f.in.Now)
+	if err != nil {
+		m.Failed = err.Error()
+		return
+	}
+	m.First = &call
+}
+
+// Fire is what follows when the time of t has come.
+func (s *Set) Fire(t *engine.Timer, in engine.MatchInput) (m engine.Match) {
+	r, err := s.find(t.Rule)
+	if err != nil {
+		return engine.Match{Rule: t.Rule, Err: err.Error()}
+	}
+	var ok bool
+	defer brokenOff(r, &m, &ok)
+	f := newFrame(input{MatchInput: in})
+	m = r.begin(engine.BranchThen, f)
+	if t.Kind == engine.TimerDigest {
+		if !r.parallel {
+			m.Turn = t.Key // its events can be of many sessions
+		}
+		return m
+	}
+	if err := r.back(&m, r, f, s.loc); err != nil {
+		return engine.Match{Rule: r.ID, Err: err.Error()}
+	}
+	if r.rendersFirst(&m) {
+		first(&m, r, f)
+	}
+	return m
+}
+
+// OnLate is the run of on_late: in.Event is what was expected.
+func (s *Set) OnLate(t *engine.Timer, in engine.MatchInput) (m engine.Match) {
+	r, err := s.find(t.Rule)
+	if err != nil {
+		return engine.Match{Rule: t.Rule, Err: err.Error()}
+	}
+	var ok bool
+	defer brokenOff(r, &m, &ok)
+	f := newFrame(input{MatchInput: in})
+	m = r.begin(engine.BranchOnLate, f)
+	first(&m, r, f)
+	return m
+}
+
+// Step renders the step at r.Branch and r.At for the run as it is, at now.
+func (s *Set) Step(r *engine.Run, in engine.MatchInput, now time.Time) (call engine.StepCall, ok bool, err error) {
 	defer recovered(&err)
-	have, known := s.byID[r.Rule]
-	if !known {
-		return call, false, fmt.Errorf("rule %s is not in revision %s", r.Rule, s.revision)
+	have, err := s.find(r.Rule)
+	if err != nil {
+		return call, false, err
 	}
 	steps := have.branches[r.Branch]
 	if r.At < 0 || r.At >= len(steps) {
 		return call, false, nil
 	}
-	call, err = steps[r.At].call(newFrame(input{MatchInput: in, steps: r.Steps, failure: r.Failure}))
+	call, err = steps[r.At].call(newFrame(input{MatchInput: in, steps: r.Steps, failure: r.Failure}), now)
 	return call, true, err
 }
 

@@ -226,7 +226,7 @@ func TestSteps(t *testing.T) {
 	crm := engine.StepRecord{Branch: engine.BranchThen, ID: "crm", State: engine.StepDone, Status: 200, Body: json.RawMessage(`{"deal":7}`)}
 	step := func(branch string, at int, records ...engine.StepRecord) string {
 		run.Branch, run.At, run.Steps = branch, at, records
-		call, ok, err := s.Step(run, in)
+		call, ok, err := s.Step(run, in, in.Now)
 		if err != nil {
 			return "error: " + err.Error()
 		}

@@ -108,6 +108,9 @@ func (s *step) settle() {
 	s.with, _ = s.render(nil)
 }
 
+// waits reports whether the step lets the run go on later.
+func (s *step) waits() bool { return s.action != nil && s.action.Name == waitName }
+
 // render fills in the parameters.
 func (s *step) render(f *frame) (json.RawMessage, error) {
 	if s.with != nil {
@@ -133,8 +136,8 @@ func (s *step) render(f *frame) (json.RawMessage, error) {
 	return json.RawMessage(bytes.TrimSpace(b.Bytes())), nil
 }
 
-// call renders the step for a run: its condition, then its parameters.
-func (s *step) call(f *frame) (engine.StepCall, error) {
+// call renders the step for a run, at now: its condition, then its parameters.
+func (s *step) call(f *frame, now time.Time) (engine.StepCall, error) {
 	c := engine.StepCall{
 		ID: s.id, Action: s.action.Name, Via: s.via, Timeout: s.timeout, Retry: s.retry,
 		OnFailure: s.onFailure, Line: s.line, File: s.file,
@@ -147,7 +150,12 @@ func (s *step) call(f *frame) (engine.StepCall, error) {
 		c.Skip = true
 		return c, nil
 	}
-	if c.With, err = s.render(f); err != nil {
+	if s.waits() {
+		c.With, err = s.renderWait(f, now)
+	} else {
+		c.With, err = s.render(f)
+	}
+	if err != nil {
 		return c, s.wrap(err)
 	}
 	return c, nil

@@ -200,7 +200,7 @@ func (l *loader) compile(n node, src string, offset int, sc scope, w want) *prog
 	if !ok {
 		return nil
 	}
-	l.use(n, program)
+	l.use(n, program, sc)
 	return program
 }
 

@@ -174,6 +174,8 @@ func (l *loader) scalarValue(n node, v value, p within) (value, bool) {
 		v.fixed = int(x)
 	case formDuration:
 		v.fixed, ok = n.duration()
+	case formTime:
+		v.fixed, ok = l.openingValue(n)
 	case formDecimal:
 		v.fixed, ok = decimalValue(n)
 	case formAny:
@@ -268,6 +270,8 @@ func (f form) accepts(k valueKind) bool {
 		return k == kindWhole
 	case f == formDuration:
 		return k == kindDuration
+	case f == formTime:
+		return k == kindTime
 	case f == formDecimal:
 		return k == kindWhole || k == kindText
 	case f == formList:
@@ -304,6 +308,14 @@ func (l *loader) filledValue(n node, v value, p within) (value, bool) {
 		i.Hint = "leave the division to the step: give the whole number, and what it is counted in as per: 1048576"
 	case v.form == formDecimal && program.kind() == kindDuration:
 		i.Hint = "say in what it is counted: ceil_minutes(…) or minutes(…)"
+	case v.form == formTime && program.kind() == kindDuration:
+		i.Hint = "a length of time is what for: takes"
+	case v.form == formTime:
+		if name, ok := l.isWindow(v.text.parts[0].src); ok {
+			i.Why, i.Hint = fmt.Sprintf("${windows.%s} says whether it is open", name), "write until: "+name
+		}
+	case v.form == formDuration && program.kind() == kindTime && n.name() == waitName:
+		i.Hint = fmt.Sprintf("write wait: { until: %q }", n.Value)
 	case v.form == formWhole && program.kind() == kindFloat:
 		i.Hint = "round it: int(…), floor(…) or ceil(…)"
 	}

@@ -73,6 +73,11 @@ func TestWindowNext(t *testing.T) {
 		{"02:30-02:45", "Europe/Madrid", "2026-03-28 12:00:00", "2026-03-30 02:30:00"},
 		{"02:30-03:30", "Europe/Madrid", "2026-03-28 12:00:00", "2026-03-29 03:00:00"},
 		{"sun 02:00-03:00", "Europe/Madrid", "2026-03-28 12:00:00", "2026-04-05 02:00:00"},
+		// A night over the change is one window, and an hour shorter or longer.
+		{"22:00-06:00", "America/New_York", "2026-03-08 06:00:00", "2026-03-08 22:00:00"},
+		{"mon 00:00-06:00", "America/New_York", "2026-03-07 12:00:00", "2026-03-09 00:00:00"},
+		{"01:30-01:45", "America/New_York", "2026-10-31 12:00:00", "2026-11-01 01:30:00"},
+		{"00:00-00:30", "Africa/Cairo", "2026-04-23 12:00:00", "2026-04-25 00:00:00"},
 	} {
 		w, err := parseWindow(x.window)
 		if err != nil {

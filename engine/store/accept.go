@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
@@ -30,11 +32,14 @@ func seenKeys(in engine.Inbound) []seenKey {
 	for i, k := range in.Keys {
 		keys[i].hash = digest(in.Delivery.Source, k.ID)
 		if !k.Time.IsZero() {
-			keys[i].bucket = k.Time.Unix() / int64(time.Hour/time.Second)
+			keys[i].bucket = bucket(k.Time)
 		}
 	}
 	return keys
 }
+
+// bucket is the hour of t.
+func bucket(t time.Time) int64 { return t.Unix() / int64(time.Hour/time.Second) }
 
 // digest is short enough for tables that grow for ever, and long enough that
 // nobody finds two texts with the same one.
@@ -47,13 +52,11 @@ func digest(parts ...string) [16]byte {
 	return [16]byte(h.Sum(nil)[:16])
 }
 
-// lookUpKeys finds which keys of the batch are in the table.
-func (b *batch) lookUpKeys(accepts []*accept) error {
-	var args []any
-	for _, a := range accepts {
-		for _, k := range a.keys {
-			args = append(args, k.bucket, k.hash[:])
-		}
+// lookUpKeys finds which of these keys are in the table.
+func (b *batch) lookUpKeys(keys []seenKey) error {
+	args := make([]any, 0, 2*len(keys))
+	for _, k := range keys {
+		args = append(args, k.bucket, k.hash[:])
 	}
 	return chunks(args, 2, func(n int, args []any) error {
 		q := `SELECT bucket, key FROM seen WHERE (bucket, key) IN (VALUES ` + tuples(n, 2) + `)`
@@ -69,116 +72,140 @@ func (b *batch) lookUpKeys(accepts []*accept) error {
 	})
 }
 
-// apply plans and gathers the events of a delivery that is not a duplicate.
-func (j *accept) apply(b *batch) error {
-	j.out = engine.Accepted{}
-	for _, k := range j.keys {
+// claim makes keys those of a delivery of this batch. It reports whether one
+// of them was another's before.
+func (b *batch) claim(keys []seenKey) (duplicate bool) {
+	for _, k := range keys {
 		if b.stored[k] || b.fresh[k] {
-			j.out.Duplicate = true
-			return nil
+			return true
 		}
 	}
-	for _, k := range j.keys {
+	for _, k := range keys {
 		if !b.fresh[k] { // the same twice in one delivery
 			b.fresh[k] = true
 			b.tables.seen.add(k.bucket, k.hash[:])
 		}
 	}
+	return false
+}
+
+var errNoRules = fmt.Errorf("%w: no rules are in force yet", engine.ErrUnavailable)
+
+// apply plans and gathers the events of a delivery that is not a duplicate.
+func (j *accept) apply(b *batch) error {
+	j.out = engine.Accepted{}
+	if b.rules == nil {
+		return errNoRules
+	}
+	if b.claim(j.keys) {
+		j.out.Duplicate = true
+		return nil
+	}
 	if j.in.Delivery.ID == "" {
 		j.in.Delivery.ID = "dlv_" + b.o.NewID()
 	}
-	for i := range j.in.Events {
-		ev := j.in.Events[i] // a copy: if the transaction fails, it is planned again from the start
-		if err := j.event(b, i, &ev); err != nil {
+	for i, ev := range j.in.Events { // a copy: if the transaction fails, it is planned again from the start
+		out, err := b.event(ev, origin{delivery: j.in.Delivery, part: i, now: j.in.Now})
+		if err != nil {
 			return err
 		}
-	}
-	if j.in.Plan != nil {
-		b.current.Store(&j.in.Plan)
+		j.out.Events = append(j.out.Events, out)
 	}
 	return nil
 }
 
-// event plans one event and gathers its rows.
-func (j *accept) event(b *batch, part int, ev *engine.Event) error {
-	ev.Derived = append([]string(nil), ev.Derived...)
+// origin is where an event comes from.
+type origin struct {
+	delivery engine.Received // none: the event is our own
+	part     int             // of the delivery
+	session  string          // of an event of our own: the session it goes into
+	now      time.Time       // evaluation time
+}
+
+func (o origin) own() bool { return o.delivery.ID == "" }
+
+// event plans one event, and those it makes follow, and gathers their rows.
+func (b *batch) event(ev engine.Event, from origin) (out engine.AcceptedEvent, err error) {
+	ev.Derived = slices.Clip(slices.Clone(ev.Derived))
 	if ev.ID == "" {
 		ev.ID = "evt_" + b.o.NewID()
 	}
 	if ev.Received.IsZero() {
-		ev.Received = j.in.Now
+		ev.Received = from.now
 	}
-	s, err := b.session(ev)
+	s, err := b.sessionFor(&ev, from)
 	if err != nil {
-		return err
+		return out, err
 	}
-	src := b.sender(ev)
-	p := engine.Plan(j.in.Plan, ev, s.folded(), src.Source, j.in.Now)
-	b.touch(s, src, p.Touched)
-	src.LastEvent = ev.Received
+	p, err := engine.Plan(tx{b}, b.rules, &ev, s.folded(), from.now)
+	if err != nil {
+		return out, err
+	}
+	b.touch(s, p.Touched)
+	if !from.own() {
+		b.heard(&ev)
+	}
+	b.remember(&ev, p.Input.SessionKey)
+	if p.Outcome.Runs, err = b.start(p.Starts); err != nil {
+		return out, err
+	}
+	if err := b.addEvent(&ev, p.Input.SessionKey, from, &p.Outcome); err != nil {
+		return out, err
+	}
+	return engine.AcceptedEvent{ID: ev.ID, Type: ev.Type, Outcome: p.Outcome}, b.follow(p, from.now)
+}
 
-	out := p.Outcome
-	for _, m := range p.Matches {
-		run, err := b.newRun(j.in.Plan, p.Input, m)
-		if err != nil {
+// follow accepts what an event or a timer makes happen besides runs.
+func (b *batch) follow(p engine.Planned, now time.Time) error {
+	for _, ev := range p.Events {
+		if _, err := b.event(ev, origin{session: p.Input.SessionKey, now: now}); err != nil {
 			return err
 		}
-		if run == nil {
-			out.Suppressed = append(out.Suppressed, engine.Suppressed{Rule: m.Rule, By: "once"})
-			continue
-		}
-		out.Runs = append(out.Runs, engine.RunRef{Rule: run.Rule, Run: run.ID})
 	}
-	j.out.Events = append(j.out.Events, engine.AcceptedEvent{ID: ev.ID, Type: ev.Type, Outcome: out})
-
-	facts, err := json.Marshal(ev)
-	if err != nil {
-		return err
-	}
-	outcome, err := json.Marshal(out)
-	if err != nil {
-		return err
-	}
-	d := j.in.Delivery
-	b.tables.events.add(ev.ID, ev.Source, ev.Type, ev.Room.ID, ev.Room.Name, p.Input.SessionKey, ev.Received.UnixMicro(),
-		len(out.Runs), d.ID, part, d.Remote, d.Size, d.Status, j.in.Plan.Revision(), string(outcome), string(facts), []byte(ev.Raw))
 	return nil
 }
 
-// newRun gathers the run of a match. It is nil if the rule's once: was used up.
-func (b *batch) newRun(plan engine.Planner, in engine.MatchInput, m engine.Match) (*engine.Run, error) {
-	id := "run_" + b.o.NewID()
-	if m.Once != "" {
-		key := digest(in.Event.Tenant, m.Rule, m.Once)
-		n, err := b.w.exec(`INSERT INTO guards (key, run) VALUES (?, ?) ON CONFLICT DO NOTHING`, key[:], id)
-		if err != nil || n == 0 {
+// inMemory is how many events a new run may see and still be handed to its
+// worker with them: one that sees more reads them when its turn has come.
+const inMemory = 100
+
+// start gathers new runs.
+func (b *batch) start(starts []engine.Start) (refs []engine.RunRef, err error) {
+	for _, s := range starts {
+		run := engine.NewRun("run_"+b.o.NewID(), b.rules, s)
+		var turn any
+		if run.Turn != "" && !run.Finished() {
+			turn = run.Turn
+			if b.turns.taken(run.Turn) {
+				run.State, run.Due = engine.RunQueued, time.Time{}
+			}
+			b.turns.take(run.ID, run.Turn)
+		}
+		body, err := json.Marshal(run)
+		if err != nil {
 			return nil, err
 		}
-	}
-	run := engine.NewRun(id, plan, in, m)
-	var turn any
-	if run.Turn != "" && !run.Finished() {
-		turn = run.Turn
-		if b.turns.taken(run.Turn) {
-			run.State, run.Due = engine.RunQueued, time.Time{}
+		b.tables.runs.add(run.ID, run.Rule, run.Source, run.Session, run.Room, run.Event, run.Trigger, run.State,
+			due(run), turn, run.Epoch, run.Created.UnixMicro(), run.Shadow, string(body))
+		if s.Timer != nil {
+			b.made(s.Timer, run.ID)
 		}
-		b.turns.take(run.ID, run.Turn)
+		refs = append(refs, engine.RunRef{Rule: run.Rule, Run: run.ID, Shadow: run.Shadow})
+		if run.State != engine.RunReady {
+			continue
+		}
+		h := handed{id: run.ID}
+		if len(s.Input.Events) <= inMemory {
+			h.due = &engine.Due{Run: run, Input: s.Input, Plan: b.rules}
+		}
+		b.handed = append(b.handed, h)
 	}
-	body, err := json.Marshal(run)
-	if err != nil {
-		return nil, err
-	}
-	b.tables.runs.add(run.ID, run.Rule, run.Source, run.Session, run.Room, run.Event, run.Trigger, run.State,
-		due(run), turn, run.Epoch, run.Created.UnixMicro(), string(body))
-	if run.State == engine.RunReady {
-		b.handed = append(b.handed, handed{id: run.ID, due: &engine.Due{Run: run, Input: in, Plan: plan}})
-	}
-	return run, nil
+	return refs, nil
 }
 
-// due is when a run that waits goes on; the others have no such time.
+// due is when a run that was put off goes on; the others have no such time.
 func due(r *engine.Run) any {
-	if r.State != engine.RunRetrying {
+	if !putOff(r) {
 		return nil
 	}
 	return micros(r.Due)

@@ -10,14 +10,20 @@ import (
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
-	"github.com/gavelhq/gavel/engine/store/storetest"
 )
 
 // BenchmarkAccept is the raw rate of durable accepts: 64 clients, 1 KB bodies,
 // one in ten with a run, runs left alone.
-func BenchmarkAccept(b *testing.B) {
-	s := opened(b, b.TempDir())
-	plan := storetest.NewRules("r1")
+func BenchmarkAccept(b *testing.B) { accepts(b, inUse(b, b.TempDir())) }
+
+// BenchmarkAcceptBesideTimers is the same with 50,000 timers open.
+func BenchmarkAcceptBesideTimers(b *testing.B) {
+	s := inUse(b, b.TempDir())
+	manyTimers(b, s, 50_000)
+	accepts(b, s)
+}
+
+func accepts(b *testing.B, s *SQLite) {
 	raw := []byte(`{"text":"` + strings.Repeat("x", 1000) + `"}`)
 	var n atomic.Int64
 	ctx := context.Background()
@@ -33,7 +39,7 @@ func BenchmarkAccept(b *testing.B) {
 			}
 			id := fmt.Sprint("d", i)
 			_, err := s.Accept(ctx, engine.Inbound{
-				Delivery: engine.Received{ID: "dlv_" + newID(), At: now, Source: "pnm"}, Plan: plan, Now: now,
+				Delivery: engine.Received{ID: "dlv_" + newID(), At: now, Source: "pnm"}, Now: now,
 				Keys: []engine.DedupeKey{{ID: id, Time: now}},
 				Events: []engine.Event{{Type: typ, Name: typ, Source: "pnm", Platform: "plugnmeet", Time: now, Received: now, Raw: raw,
 					Room: engine.Room{ID: fmt.Sprint("room", i/40)}, Session: engine.Session{ID: fmt.Sprint("s", i/40)},

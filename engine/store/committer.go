@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 
 	"github.com/gavelhq/gavel/engine"
 )
@@ -24,52 +25,74 @@ type committer struct {
 	queue   chan job
 	stopped chan struct{} // closed when the last transaction is over
 
-	w        *writer // nil after trouble, until it is opened anew
-	trouble  bool    // said so already
-	sessions sessions
+	w        *writer                    // nil after trouble, until it is opened anew
+	trouble  bool                       // said so already
+	sessions lru[string, *session]      // used last
+	events   lru[string, *engine.Event] // stored ones, used last
 	sources  sources
 	turns    turns
+	timers   timers
+	alarm    alarm
 	tables   tables
 	refusals *refusals
 	runs     *dispatcher
 
 	log     walLog
-	current *atomic.Pointer[engine.Planner] // of the newest delivery
+	started time.Time
+	current *atomic.Pointer[engine.Planner] // the rules in force
 }
 
-// tables are the buffers of a batch, kept from one to the next.
-type tables struct{ events, seen, sessions, people, runs *table }
+// tables are the buffers of a batch, kept from one to the next. states are
+// sessions of which only the state is another.
+type tables struct{ events, seen, sessions, states, people, runs, timers *table }
+
+// all is in the order in which they are written.
+func (t *tables) all() []*table {
+	return []*table{t.seen, t.events, t.sessions, t.states, t.people, t.runs, t.timers}
+}
 
 func newCommitter(o Options, path string, runs *dispatcher) *committer {
 	return &committer{
 		o: o, path: path, runs: runs,
 		queue:    make(chan job, o.QueueSize),
 		stopped:  make(chan struct{}),
-		sessions: newSessions(),
 		refusals: newRefusals(o.Now),
+		started:  o.Now(),
 		current:  new(atomic.Pointer[engine.Planner]),
 		log:      newWalLog(),
+		alarm:    newAlarm(),
 		tables: tables{
 			events: newTable(`events (id, source, type, room_id, room_name, session, received, runs,
 				delivery, part, remote, size, status, revision, outcome, facts, raw)`, ""),
 			seen: newTable(`seen (bucket, key)`, ""),
-			sessions: newTable(`sessions (key, source, room, status, present, state)`,
-				`ON CONFLICT (key) DO UPDATE SET room = excluded.room, status = excluded.status,
-				present = excluded.present, state = excluded.state`),
+			sessions: newTable(sessionTable, `ON CONFLICT (key) DO UPDATE SET id = excluded.id, room = excluded.room,
+				room_name = excluded.room_name, status = excluded.status, present = excluded.present,
+				last = excluded.last, look = excluded.look, state = excluded.state`),
+			states: newTable(sessionTable, `ON CONFLICT (key) DO UPDATE SET last = excluded.last, state = excluded.state`),
 			people: newTable(`people (session, id, state)`, `ON CONFLICT DO UPDATE SET state = excluded.state`),
-			runs:   newTable(`runs (id, rule, source, session, room, event, trigger, state, due, turn, epoch, created, body)`, ""),
+			runs:   newTable(`runs (id, rule, source, session, room, event, trigger, state, due, turn, epoch, created, shadow, body)`, ""),
+			timers: newTable(`timers (id, key, kind, rule, session, event, state, due, body)`,
+				`ON CONFLICT (id) DO UPDATE SET state = excluded.state, due = excluded.due, body = excluded.body`),
 		},
 	}
 }
 
+const sessionTable = `sessions (key, id, source, room, room_name, status, present, last, look, state)`
+
 // use makes w the connection that writes and reads what is kept in memory.
 func (c *committer) use(w *writer) error {
-	c.sessions.clear()
+	c.sessions, c.events = newLRU[string, *session](), newLRU[string, *engine.Event]()
 	var err error
 	if c.sources, err = loadSources(w); err != nil {
 		return err
 	}
 	if c.turns, err = loadTurns(w); err != nil {
+		return err
+	}
+	if c.timers, err = loadTimers(w); err != nil {
+		return err
+	}
+	if err := c.findLook(w); err != nil {
 		return err
 	}
 	c.w, c.log.written = w, 0
@@ -80,16 +103,27 @@ func (c *committer) use(w *writer) error {
 func (c *committer) loop() {
 	defer close(c.stopped)
 	jobs := make([]job, 0, c.o.BatchSize)
+	ring := time.NewTimer(longestNap)
+	defer ring.Stop()
 	for open := true; open; {
 		jobs = jobs[:0]
+		if nap, some := c.nap(); some {
+			ring.Reset(nap)
+		} else {
+			ring.Stop()
+		}
 		select {
 		case j, ok := <-c.queue:
 			if open = ok; ok {
 				jobs = append(jobs, j)
 			}
 		case <-c.refusals.some:
+		case <-ring.C:
 		}
 		jobs = c.take(jobs)
+		if nap, some := c.nap(); some && nap == 0 {
+			jobs = append(jobs, &fire{from: c})
+		}
 		if r := c.refusals.take(); r != nil {
 			jobs = append(jobs, r)
 		}
@@ -120,10 +154,11 @@ func (c *committer) take(jobs []job) []job {
 // them cannot be written, each gets a transaction of its own, so that it fails
 // alone.
 func (c *committer) commit(jobs []job) {
-	handed, err := c.transact(jobs)
+	b, err := c.transact(jobs)
 	switch {
 	case err == nil:
-		c.runs.offer(handed)
+		c.runs.offer(b.handed)
+		b.logTimers()
 		if c.trouble {
 			c.trouble = false
 			c.o.Log.Info("writing again", "file", c.path)
@@ -155,11 +190,11 @@ func (c *committer) commit(jobs []job) {
 
 // transact runs one transaction. When it fails, nothing of it is left on disk
 // or in memory.
-func (c *committer) transact(jobs []job) (handed []handed, err error) {
+func (c *committer) transact(jobs []job) (b *batch, err error) {
 	if err := c.reopen(); err != nil {
 		return nil, err
 	}
-	b := newBatch(c)
+	b = newBatch(c)
 	defer func() {
 		if p := recover(); p != nil {
 			c.o.Log.Error("writing broke down", "panic", p, "stack", string(debug.Stack()))
@@ -178,14 +213,19 @@ func (c *committer) transact(jobs []job) (handed []handed, err error) {
 	if _, err := c.w.exec("COMMIT"); err != nil {
 		return nil, err
 	}
-	c.sessions.trim()
-	return b.handed, nil
+	c.sessions.trim(cachedSessions)
+	c.events.trim(cachedEvents)
+	if b.switched {
+		rules := b.rules
+		c.current.Store(&rules)
+	}
+	return b, nil
 }
 
 // undo forgets a failed transaction. The connection goes with it if the
 // storage failed: never ask a disk twice for the same flush.
 func (c *committer) undo(cause error) {
-	for _, t := range []*table{c.tables.events, c.tables.seen, c.tables.sessions, c.tables.people, c.tables.runs} {
+	for _, t := range c.tables.all() {
 		t.reset()
 	}
 	_, err := c.w.exec("ROLLBACK") // fails where SQLite has rolled back by itself

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/gavelhq/gavel/engine"
+	"github.com/gavelhq/gavel/engine/store/storetest"
 )
 
 // One job that cannot be written fails alone, whatever shares its transaction.
@@ -26,7 +27,7 @@ func TestBadJobFailsAlone(t *testing.T) {
 		{"a broken constraint", func(b *batch) error { _, err := b.w.exec("INSERT INTO entries (id) VALUES ('x')"); return err }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := opened(t, t.TempDir())
+			s := inUse(t, t.TempDir())
 			busy, hold := make(chan struct{}), make(chan struct{})
 			var wg sync.WaitGroup
 			wg.Go(func() { // keeps the committer busy until all the others wait
@@ -74,7 +75,7 @@ func TestBadJobFailsAlone(t *testing.T) {
 // again everything goes on without a restart.
 func TestDiskFull(t *testing.T) {
 	ctx := context.Background()
-	s := opened(t, t.TempDir())
+	s := inUse(t, t.TempDir())
 	if _, err := s.Accept(ctx, delivery("before")); err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +118,7 @@ func TestDiskFull(t *testing.T) {
 // A commit that fails although it reached the disk leaves runs nobody was
 // told of: they are found in the table.
 func TestUnknownCommit(t *testing.T) {
-	s := opened(t, t.TempDir())
+	s := inUse(t, t.TempDir())
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	got := make(chan string, 1)
@@ -152,7 +153,7 @@ func TestUnknownCommit(t *testing.T) {
 	if !errors.Is(err, engine.ErrUnavailable) {
 		t.Fatalf("the commit is %v", err)
 	}
-	if err := s.SaveRevision(ctx, "r", []byte("rules: []")); err != nil { // the next that works
+	if _, err := s.Use(ctx, storetest.NewRules("r2")); err != nil { // the next that works
 		t.Fatal(err)
 	}
 	if id := <-got; id != "run_x" {
@@ -169,7 +170,7 @@ func done(r *engine.Run) *engine.Run {
 
 // The log is copied while the store is under load, and starts over.
 func TestLogStaysSmall(t *testing.T) {
-	s := opened(t, t.TempDir())
+	s := inUse(t, t.TempDir())
 	raw := []byte(`"` + strings.Repeat("x", 50_000) + `"`)
 	var wg sync.WaitGroup
 	for c := range 8 {
@@ -192,7 +193,7 @@ func TestLogStaysSmall(t *testing.T) {
 }
 
 func TestLedgerIsAppendOnly(t *testing.T) {
-	s := opened(t, t.TempDir())
+	s := inUse(t, t.TempDir())
 	if err := probe(s, func(b *batch) error { return b.addEntry(engine.Entry{ID: "ent_1", Quantity: "1"}) }); err != nil {
 		t.Fatal(err)
 	}
@@ -203,18 +204,25 @@ func TestLedgerIsAppendOnly(t *testing.T) {
 
 // Queries that every event or every start pays for find their rows by an index.
 func TestQueriesUseIndexes(t *testing.T) {
-	s := opened(t, t.TempDir())
+	s := inUse(t, t.TempDir())
 	for _, q := range []string{
 		`SELECT bucket, key FROM seen WHERE (bucket, key) IN (VALUES (1, x'00'), (2, x'00'))`,
 		`SELECT state FROM sessions WHERE key = 'x'`,
 		`SELECT key FROM sessions WHERE source = 'x' AND room = 'x' ORDER BY seq DESC LIMIT 20`,
+		`SELECT state FROM sessions WHERE seq IN (SELECT seq FROM sessions WHERE key = 'x' UNION SELECT seq FROM sessions WHERE id = 'x')`,
+		`SELECT key FROM sessions WHERE look <= 1 ORDER BY look LIMIT 256`,
+		`SELECT min(look) FROM sessions WHERE look IS NOT NULL`,
+		`SELECT body FROM timers WHERE ` + stillOpen,
+		`SELECT facts FROM events WHERE session <> '' AND session IN (SELECT value FROM json_each('["x"]')) LIMIT 50`,
+		`SELECT facts, raw FROM events WHERE seq >= 1 AND type IN (SELECT value FROM json_each('["x"]')) AND received >= 1
+			AND session = 'x' AND session <> '' ORDER BY seq DESC`,
 		`SELECT 1 FROM runs WHERE turn = 'x' LIMIT 1`,
 		`SELECT seq, body FROM runs WHERE turn = 'x' ORDER BY seq LIMIT 1`,
 		`SELECT seq, id FROM runs WHERE ` + left + ` AND state = 'retrying' AND due <= 1`,
 		`SELECT min(due) FROM runs WHERE ` + left + ` AND state = 'retrying' AND due > 1`,
 		`SELECT count(*), coalesce(sum(present), 0) FROM sessions WHERE source = 'x' AND status = 'active'`,
 		`SELECT state, count(*) FROM runs WHERE state <> 'done' GROUP BY state`,
-		`SELECT delivery FROM events WHERE delivery < 'x' AND part = 0 ORDER BY delivery DESC LIMIT 50`,
+		`SELECT delivery FROM events WHERE delivery < 'x' AND part = 0 AND delivery <> '' ORDER BY delivery DESC LIMIT 50`,
 	} {
 		err := s.each(context.Background(), "EXPLAIN QUERY PLAN "+q, nil, scanPlan(func(step string) {
 			if strings.HasPrefix(step, "SCAN") && !strings.Contains(step, "INDEX") && !strings.Contains(step, "VALUES") ||

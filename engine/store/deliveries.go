@@ -15,7 +15,7 @@ func (r *Reader) Deliveries(ctx context.Context, q engine.Query) ([]engine.Recei
 	var out []engine.Received
 	if !q.Refused && (q.Verdict == "" || q.Verdict == engine.VerdictAccepted) {
 		f := deliveries("delivery", "received", q)
-		f.add("part = 0")
+		f.add("part = 0 AND delivery <> ''")
 		err := r.each(ctx, `SELECT delivery, received, source, 'accepted', '', remote, size, status, id FROM events`+
 			f.where()+` ORDER BY delivery `+direction(q)+` LIMIT ?`, append(f.args, limit(q)), scanReceived(&out))
 		if err != nil {

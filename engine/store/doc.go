@@ -21,6 +21,20 @@
 // are for recovery and for people: after a restart every unfinished run is
 // read back, and so are runs that come due or did not fit into memory.
 //
+// # Time
+//
+// What rules wait for (timers), and when a session is to be looked at because
+// something follows from its silence or its end, is known to the committer in
+// memory. It sleeps until the next of these times and does what is due in an
+// ordinary transaction: a timer ends together with what it makes happen, so
+// that it fires once, whenever the process is killed. Events that are ours
+// (derived, emitted, scheduled) go the way of those that were sent. What rules
+// remember beyond that (once:, cooldown:, count:, digest:) is read and written
+// inside the transaction that asks (tx, an engine.Tx).
+//
+// A transaction that fails leaves nothing behind: what memory holds of the
+// tables is read again.
+//
 // # Reading
 //
 // People's questions ([Reader]) have their own connections, which never make

@@ -21,8 +21,12 @@ func (r *Reader) Events(ctx context.Context, q engine.Query) (out []engine.Event
 	if q.Room != "" {
 		f.add("(room_id = ? OR room_name = ?)", q.Room, q.Room)
 	}
-	if q.Session != "" {
-		f.add("(session = ? OR facts ->> '$.session.id' = ?)", q.Session, q.Session)
+	known, err := r.ofSession(ctx, &f, q.Session)
+	if err != nil {
+		return nil, err
+	}
+	if !known { // events that say nothing of their session name it all the same
+		f.add("facts ->> '$.session.id' = ?", q.Session)
 	}
 	if q.Rule != "" {
 		f.add("EXISTS (SELECT 1 FROM json_each(outcome, '$.runs') WHERE value ->> 'rule' = ?)", q.Rule)

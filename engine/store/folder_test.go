@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // says checks that err holds all words.
@@ -25,7 +26,7 @@ func says(t *testing.T, err error, words ...string) {
 
 func TestFolderIsPrivate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "data")
-	s := opened(t, dir)
+	s := inUse(t, dir)
 	if _, err := s.Accept(context.Background(), delivery("a")); err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func TestFolderIsPrivate(t *testing.T) {
 
 func TestOneServerPerFolder(t *testing.T) {
 	dir := t.TempDir()
-	s := opened(t, dir)
+	s := inUse(t, dir)
 	_, err := Open(context.Background(), dir, options())
 	says(t, err, dir, "another gavel server", "process", "--data")
 	if err := s.Close(); err != nil {
@@ -120,16 +121,16 @@ func TestReadOnlyFolder(t *testing.T) {
 func TestOpenReader(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
-	_, err := OpenReader(ctx, dir)
+	_, err := OpenReader(ctx, dir, time.Now)
 	says(t, err, "gavel.db", "gavel serve", "--data")
 
-	s := opened(t, dir)
+	s := inUse(t, dir)
 	if _, err := s.Accept(ctx, delivery("a")); err != nil {
 		t.Fatal(err)
 	}
 	read := func(when string) {
 		t.Helper()
-		r, err := OpenReader(ctx, dir)
+		r, err := OpenReader(ctx, dir, time.Now)
 		if err != nil {
 			t.Errorf("%s: %v", when, err)
 			return
@@ -153,11 +154,11 @@ func TestOpenReader(t *testing.T) {
 
 	old := t.TempDir()
 	opened(t, old).Close()
-	execute(t, old, `DELETE FROM goose_db_version WHERE version_id = 1`)
-	_, err = OpenReader(ctx, old)
+	execute(t, old, `DELETE FROM goose_db_version WHERE version_id = 2`)
+	_, err = OpenReader(ctx, old, time.Now)
 	says(t, err, "older", "gavel serve")
 	execute(t, old, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (7, 1)`)
-	_, err = OpenReader(ctx, old)
+	_, err = OpenReader(ctx, old, time.Now)
 	says(t, err, "newer gavel", "schema 7")
 }
 

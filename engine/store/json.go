@@ -35,6 +35,9 @@ func numbers(v reflect.Value) {
 			}
 		}
 	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 { // JSON as it came
+			return
+		}
 		for i := range v.Len() {
 			numbers(v.Index(i))
 		}
@@ -81,3 +84,11 @@ func micros(t time.Time) any {
 
 // at is the time of a column.
 func at(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
+
+// null is a number as tables hold it; zero is null.
+func null(n int64) any {
+	if n == 0 {
+		return nil
+	}
+	return n
+}

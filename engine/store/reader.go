@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/gavelhq/gavel/engine"
 )
@@ -19,17 +20,19 @@ import (
 type Reader struct {
 	db   *sql.DB
 	path string
+	now  func() time.Time
 }
 
 const readerSettings = "mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)&_pragma=cache_size(-8192)"
 
-// OpenReader opens the store in dir for reading, beside a server or without one.
-func OpenReader(ctx context.Context, dir string) (*Reader, error) {
+// OpenReader opens the store in dir for reading, beside a server or without
+// one. Sessions are shown as they are at now.
+func OpenReader(ctx context.Context, dir string, now func() time.Time) (*Reader, error) {
 	path := filepath.Join(dir, fileName)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot open %s: there is none: start gavel serve first, or name the server's folder with --data", path)
 	}
-	r, err := newReader(path)
+	r, err := newReader(path, now)
 	if err != nil {
 		return nil, err
 	}
@@ -40,14 +43,14 @@ func OpenReader(ctx context.Context, dir string) (*Reader, error) {
 	return r, nil
 }
 
-func newReader(path string) (*Reader, error) {
+func newReader(path string, now func() time.Time) (*Reader, error) {
 	db, err := sql.Open("sqlite", dsn(path, readerSettings))
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %s: %s", path, explain(err))
 	}
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(4)
-	return &Reader{db: db, path: path}, nil
+	return &Reader{db: db, path: path, now: now}, nil
 }
 
 // check refuses files this version cannot read.
@@ -184,6 +187,21 @@ func (f *filter) session(key string) {
 	if key != "" {
 		f.add("(session = ? OR session = source || '/' || ?)", key, key)
 	}
+}
+
+// ofSession selects rows of the sessions called q, by key or by the platform.
+// It reports whether there is one.
+func (r *Reader) ofSession(ctx context.Context, f *filter, q string) (known bool, err error) {
+	if q == "" {
+		return true, nil
+	}
+	keys, err := r.sessionKeys(ctx, q)
+	if err != nil || len(keys) == 0 {
+		return false, err
+	}
+	f.add("session <> ''") // lets the index answer
+	f.add("session IN (SELECT value FROM json_each(?))", jsonList(keys))
+	return true, nil
 }
 
 func (f *filter) where() string {

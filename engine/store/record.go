@@ -4,6 +4,8 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -61,6 +63,9 @@ func (j *record) apply(b *batch) error {
 	if n == 0 {
 		return j.mine(b)
 	}
+	if len(j.res.Emit) > 0 {
+		b.emitted = append(b.emitted, emission{key: emitKey(r, j.res.Kind), session: r.Session, events: j.res.Emit})
+	}
 	if !gives {
 		return nil
 	}
@@ -87,10 +92,50 @@ func (j *record) mine(b *batch) error {
 	return nil
 }
 
+// emission is what a step emits: once, however often it is recorded.
+type emission struct {
+	key     seenKey
+	session string
+	events  []engine.Event
+}
+
+// emitKey tells the step of this kind that r has just done from every other.
+// A run that was woken may come by the same place again.
+func emitKey(r *engine.Run, kind string) seenKey {
+	branch, place := r.Branch, r.At
+	for _, s := range slices.Backward(r.Steps) {
+		if s.State == engine.StepDone && s.Action == kind {
+			branch, place = s.Branch, s.At
+			break
+		}
+	}
+	return seenKey{
+		bucket: bucket(r.Updated),
+		hash:   digest("emit", r.ID, strconv.FormatInt(r.Epoch, 10), branch, strconv.Itoa(place)),
+	}
+}
+
+// emit accepts what a step has emitted.
+func (b *batch) emit(e emission) error {
+	if b.rules == nil {
+		return errNoRules
+	}
+	if b.claim([]seenKey{e.key}) {
+		return nil
+	}
+	for _, ev := range e.events {
+		if _, err := b.event(ev, origin{session: e.session, now: b.now}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // keepsTurn reports whether r may go on holding its turn: not once it is
-// finished, nor when it will be waiting for more than an hour altogether.
+// finished or waits, nor when it will be tried again for more than an hour
+// altogether.
 func keepsTurn(r *engine.Run) bool {
-	if r.Finished() {
+	if r.Finished() || r.State == engine.RunWaiting {
 		return false
 	}
 	if r.State != engine.RunRetrying {
@@ -112,7 +157,7 @@ func (b *batch) passTurn(turn string) error {
 		return err
 	}
 	r := new(engine.Run)
-	if err := json.Unmarshal(body, r); err != nil {
+	if err := decode(body, r); err != nil {
 		return fmt.Errorf("run of turn %s: %w", turn, err)
 	}
 	r.State, r.Due, r.Updated = engine.RunReady, b.now, b.now
@@ -213,7 +258,7 @@ func (j *wake) apply(b *batch) error {
 		return nil
 	}
 	r := new(engine.Run)
-	if err := json.Unmarshal(body, r); err != nil {
+	if err := decode(body, r); err != nil {
 		return fmt.Errorf("run %s: %w", j.id, err)
 	}
 	if r.State != engine.RunFailed {

@@ -30,7 +30,13 @@ func (r *Reader) Runs(ctx context.Context, q engine.Query) (out []engine.Run, er
 	f.text("source", q.Source)
 	f.text("trigger", q.Type)
 	f.text("room", q.Room)
-	f.session(q.Session)
+	if q.ID == "" || q.Shadow {
+		f.add("shadow = ?", q.Shadow)
+	}
+	known, err := r.ofSession(ctx, &f, q.Session)
+	if err != nil || !known {
+		return nil, err
+	}
 	if !q.Since.IsZero() {
 		f.add("created >= ?", q.Since.UnixMicro())
 	}
@@ -61,7 +67,7 @@ func scanRun(rows *sql.Rows) (run engine.Run, err error) {
 	if err := rows.Scan(&body); err != nil {
 		return run, err
 	}
-	return run, json.Unmarshal(body, &run)
+	return run, decode(body, &run)
 }
 
 // waiting are the ids of runs that can go on at now, and when the next one will.
@@ -69,8 +75,9 @@ func (r *Reader) waiting(ctx context.Context, now time.Time, limit int) (ids []s
 	err = r.each(ctx, `SELECT id FROM
 		(SELECT seq, id FROM runs WHERE `+left+` AND state = 'running'
 		UNION ALL SELECT seq, id FROM runs WHERE `+left+` AND state = 'ready'
-		UNION ALL SELECT seq, id FROM runs WHERE `+left+` AND state = 'retrying' AND due <= ?)
-		ORDER BY seq LIMIT ?`, []any{now.UnixMicro(), limit}, func(rows *sql.Rows) error {
+		UNION ALL SELECT seq, id FROM runs WHERE `+left+` AND state = 'retrying' AND due <= ?
+		UNION ALL SELECT seq, id FROM runs WHERE `+left+` AND state = 'waiting' AND due <= ?)
+		ORDER BY seq LIMIT ?`, []any{now.UnixMicro(), now.UnixMicro(), limit}, func(rows *sql.Rows) error {
 		var id string
 		err := rows.Scan(&id)
 		ids = append(ids, id)
@@ -80,16 +87,22 @@ func (r *Reader) waiting(ctx context.Context, now time.Time, limit int) (ids []s
 		return nil, next, err
 	}
 	var due sql.NullInt64
-	err = r.db.QueryRowContext(ctx, `SELECT min(due) FROM runs WHERE `+left+` AND state = 'retrying' AND due > ?`, now.UnixMicro()).Scan(&due)
+	err = r.db.QueryRowContext(ctx, `SELECT min(due) FROM
+		(SELECT min(due) AS due FROM runs WHERE `+left+` AND state = 'retrying' AND due > ?
+		UNION ALL SELECT min(due) FROM runs WHERE `+left+` AND state = 'waiting' AND due > ?)`, now.UnixMicro(), now.UnixMicro()).Scan(&due)
 	if due.Valid {
 		next = at(due.Int64)
 	}
 	return ids, next, r.fail(err)
 }
 
+// putOff reports whether r goes on at its time, and not before.
+func putOff(r *engine.Run) bool { return r.State == engine.RunRetrying || r.State == engine.RunWaiting }
+
 // due is the run with what its expressions see, read back: the event with the
-// session as it was, and evaluation at the time it was planned. It is nil if
-// the run cannot go on at now.
+// session as it was, and evaluation at the time it was planned. A run that has
+// waited sees its session as it is now, and keeps that. It is nil if the run
+// cannot go on at now.
 func (r *Reader) due(ctx context.Context, id string, now time.Time, current *atomic.Pointer[engine.Planner]) (*engine.Due, error) {
 	run := new(engine.Run)
 	var body []byte
@@ -98,48 +111,135 @@ func (r *Reader) due(ctx context.Context, id string, now time.Time, current *ato
 		return nil, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(body, run)
+		err = decode(body, run)
 	}
 	if err != nil {
 		return nil, r.fail(err)
 	}
-	if run.Finished() || run.State == engine.RunQueued || (run.State == engine.RunRetrying && run.Due.After(now)) {
+	if run.Finished() || run.State == engine.RunQueued || (putOff(run) && run.Due.After(now)) {
 		return nil, nil
 	}
-	row, err := r.Event(ctx, run.Event)
-	if err != nil {
-		return nil, fmt.Errorf("event of run %s: %w", id, err)
-	}
-	d := &engine.Due{Run: run, Input: engine.MatchInput{Event: &row.Event, SessionKey: run.Session, Now: run.Created}}
+	d := &engine.Due{Run: run}
 	if p := current.Load(); p != nil && (*p).Revision() == run.Revision {
 		d.Plan = *p
 	}
-	if run.Session != "" && (d.Plan == nil || d.Plan.Needs(d.Input.Event).Participants) {
-		if d.Input.Participants, err = r.participants(ctx, run.Session, run.Created); err != nil {
-			return nil, fmt.Errorf("participants of run %s: %w", id, err)
-		}
+	if err := r.input(ctx, d, now); err != nil {
+		return nil, fmt.Errorf("input of run %s: %w", id, err)
 	}
-	d.Input.Source, err = r.source(ctx, run.Source, run.Tenant)
-	return d, err
+	return d, nil
 }
 
-// participants is everyone seen in a session.
-func (r *Reader) participants(ctx context.Context, session string, now time.Time) ([]engine.Participant, error) {
-	s := &engine.SessionState{People: map[string]*engine.Person{}}
-	err := r.each(ctx, `SELECT state FROM sessions WHERE key = ?`, []any{session}, func(rows *sql.Rows) error {
-		var text sql.RawBytes
-		if err := rows.Scan(&text); err != nil {
+// input fills d.Input for d.Run.
+func (r *Reader) input(ctx context.Context, d *engine.Due, now time.Time) error {
+	run, in := d.Run, &d.Input
+	row, err := r.Event(ctx, run.Event)
+	if err != nil {
+		return err
+	}
+	*in = engine.MatchInput{Event: &row.Event, SessionKey: run.Session, Now: run.Created, Dropped: run.Dropped, LateBy: run.LateBy}
+	if in.Events, err = r.eventsByID(ctx, run.Events); err != nil {
+		return err
+	}
+	if run.Awaited != "" {
+		trigger, err := r.Event(ctx, run.Awaited)
+		if err != nil {
 			return err
 		}
-		return decode(text, s)
-	})
+		in.Trigger = &trigger.Event
+	}
+	if in.Source, err = r.source(ctx, run.Source, run.Tenant); err != nil {
+		return err
+	}
+	waited := run.State == engine.RunWaiting
+	needs := needs(d.Plan, run.Rule, in.Event)
+	if run.Session != "" && (waited || needs.Participants) {
+		if err := r.sessionInput(ctx, run, in, needs.Participants, now); err != nil {
+			return err
+		}
+	}
+	switch {
+	case waited:
+		v := engine.View{At: now, Room: in.Event.Room, Session: in.Event.Session, Participant: in.Event.Participant, Recording: in.Event.Recording}
+		run.View, in.Now = &v, now
+	case run.View != nil:
+		run.View.Apply(in.Event)
+		in.Now = run.View.At
+	}
+	if needs.Sessions {
+		in.Sessions, err = r.openSessions(ctx, in.Now)
+	}
+	return err
+}
+
+// needs is what a rule looks at. Where that is not known, it is told what its
+// event may make it look at.
+func needs(p engine.Planner, rule string, ev *engine.Event) engine.Needs {
+	if p == nil {
+		return engine.Needs{Participants: true, Sessions: ev.Type == engine.Scheduled}
+	}
+	return p.NeedsOf(rule)
+}
+
+// sessionInput reads the session of a run: people if they are asked for, and
+// its facts as they are now if the run has waited.
+func (r *Reader) sessionInput(ctx context.Context, run *engine.Run, in *engine.MatchInput, people bool, now time.Time) error {
+	s, err := r.session(ctx, run.Session)
+	if err != nil || s == nil {
+		return err
+	}
+	if people {
+		err = r.people(ctx, s)
+	} else {
+		err = r.somePeople(ctx, s, in.Event.Participant.ID)
+	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := r.each(ctx, `SELECT id, state FROM people WHERE session = ?`, []any{session}, scanPerson(s.People)); err != nil {
-		return nil, err
+	seen := in.Now // so far, and no later
+	switch {
+	case run.State == engine.RunWaiting:
+		engine.Refresh(in.Event, s, now)
+		seen = now
+	case run.View != nil:
+		seen = run.View.At
 	}
-	return s.Participants(now), nil
+	if people {
+		if seen.Before(in.Event.Time) { // a platform's clock that is fast
+			seen = in.Event.Time
+		}
+		in.Participants = s.ParticipantsAt(seen)
+	}
+	return nil
+}
+
+// eventsByID are the events with these ids that are still there, in this order.
+func (r *Reader) eventsByID(ctx context.Context, ids []string) ([]*engine.Event, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	found := map[string]*engine.Event{}
+	err := r.each(ctx, eventColumns+`, raw FROM events WHERE id IN (SELECT value FROM json_each(?))`, []any{jsonList(ids)}, func(rows *sql.Rows) error {
+		var raw json.RawMessage
+		e, err := scanEvent(rows, &raw)
+		found[e.ID] = &e.Event
+		return err
+	})
+	var all []*engine.Event
+	for _, id := range ids {
+		if ev := found[id]; ev != nil {
+			all = append(all, ev)
+		}
+	}
+	return all, err
+}
+
+// openSessions are the newest active sessions of all sources.
+func (r *Reader) openSessions(ctx context.Context, now time.Time) (out []engine.OpenSession, err error) {
+	rows, err := r.sessionsAt(ctx, engine.Query{Active: true, Limit: maxSessions}, now)
+	for _, s := range rows {
+		out = append(out, engine.OpenSession{Session: s.Session, Room: s.Room, Source: s.Source})
+	}
+	return out, err
 }
 
 // source is the state of a source.

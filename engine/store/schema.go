@@ -14,7 +14,7 @@ import (
 var migrations embed.FS
 
 // schemaVersion is the newest migration.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // applicationID is what migration 1 writes into the head of the file.
 const applicationID = 1734440556

@@ -3,13 +3,16 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
+	"github.com/gavelhq/gavel/engine/store/storetest"
 )
 
 var update = flag.Bool("update", false, "write testdata/schema-NNNN.db of the newest schema")
@@ -41,11 +44,18 @@ func TestOldSchemas(t *testing.T) {
 				t.Fatal(err)
 			}
 			write(t, filepath.Join(dir, fileName), string(data))
-			s := opened(t, dir)
+			s := openedAt(t, dir, fixtureTime.Add(time.Hour))
 			got := figures(t, s.Reader)
 			if got.Events != 3 || got.Entries != 1 || got.Sessions != 1 || got.Deliveries != 1 || got.Schema != schemaVersion ||
 				got.Runs[engine.RunDone] != 1 || got.Runs[engine.RunReady] != 1 {
 				t.Errorf("holds %+v", got)
+			}
+			switched, err := s.Use(context.Background(), rulesWithText{storetest.NewRules("r2")})
+			if timers := filepath.Base(file) > "schema-0001.db"; err != nil || timers != (switched.Cancelled == 1) {
+				t.Errorf("switched %+v (%v)", switched, err)
+			}
+			if row, err := s.Session(context.Background(), "s1"); err != nil || row.Key != "pnm/s1" || len(row.Participants) != 2 {
+				t.Errorf("session is %+v (%v)", row, err)
 			}
 			in := delivery("a") // known, though sent again
 			in.Keys[0].Time = fixtureTime
@@ -72,19 +82,32 @@ func TestOldSchemas(t *testing.T) {
 	}
 }
 
+// rulesWithText are rules as fixtures have them.
+type rulesWithText struct{ *storetest.Rules }
+
+func (rulesWithText) Text() []byte { return []byte("rules: []") }
+
 var fixtureTime = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+
+// openedAt is the store in dir, whose clock stands still.
+func openedAt(t *testing.T, dir string, now time.Time) *SQLite {
+	t.Helper()
+	o := options()
+	o.Now = func() time.Time { return now }
+	s, err := Open(context.Background(), dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
 
 // makeFixture writes a small database of the newest schema.
 func makeFixture(t *testing.T) {
 	dir := t.TempDir()
-	o := options()
-	o.Now = func() time.Time { return fixtureTime }
 	ctx := context.Background()
-	s, err := Open(ctx, dir, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.SaveRevision(ctx, "r1", []byte("rules: []")); err != nil {
+	s := openedAt(t, dir, fixtureTime)
+	if _, err := s.Use(ctx, rulesWithText{storetest.NewRules("r1")}); err != nil {
 		t.Fatal(err)
 	}
 	var run *engine.Run
@@ -113,6 +136,16 @@ func makeFixture(t *testing.T) {
 	if _, err := s.Record(ctx, run, engine.Result{Kind: "billing", Entries: []engine.Entry{entry}}); err != nil {
 		t.Fatal(err)
 	}
+	err := probe(s, func(b *batch) error {
+		x := tx{b}
+		return errors.Join(
+			x.PutTimer(&engine.Timer{ID: "tmr_1", Rule: "gone", Kind: engine.TimerHold, Key: "k", State: engine.TimerPending, Due: fixtureTime.Add(24 * time.Hour)}),
+			x.Cool("k", fixtureTime.Add(24*time.Hour)),
+			x.Gather("count", "k", "gone", "words", engine.Gathered{Event: "evt_1", At: fixtureTime}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.Refused(engine.Received{At: fixtureTime, Source: "pnm", Verdict: engine.VerdictBadSignature, Status: 401})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -124,7 +157,7 @@ func makeFixture(t *testing.T) {
 	if err := os.MkdirAll("testdata", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile("testdata/schema-0001.db", data, 0o644); err != nil {
+	if err := os.WriteFile(fmt.Sprintf("testdata/schema-%04d.db", schemaVersion), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

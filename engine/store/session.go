@@ -2,10 +2,10 @@ package store
 
 import (
 	"cmp"
-	"container/list"
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gavelhq/gavel/engine"
@@ -17,16 +17,28 @@ const cachedSessions = 20_000
 // roomSessions is how many of a room's sessions an event without a session id
 // is compared with; openSessions, of a source's, for one without a room.
 const (
-	roomSessions = 20
+	roomSessions = 50
 	openSessions = 1000
 )
 
 // session is the state of a session in the committer's hands.
 type session struct {
-	state   *engine.SessionState
-	open    bool // as counted in its source
-	present int
-	dirty   bool
+	state    *engine.SessionState
+	open     bool // as counted in its source
+	present  int
+	dirty    bool
+	replaced bool // its people are others now
+	idle     bool // was looked at, and nothing new followed
+	row      sessionColumns
+}
+
+// sessionColumns are the columns of a session that indexes are made of, as
+// they are in the table: a row of which they stay the same is cheap to write.
+type sessionColumns struct {
+	stored                     bool
+	id, room, roomName, status string
+	present                    int
+	look                       int64 // microseconds; 0: null
 }
 
 // folded is the state, nil without a session.
@@ -37,39 +49,21 @@ func (s *session) folded() *engine.SessionState {
 	return s.state
 }
 
-// sessions are the ones used last.
-type sessions struct {
-	byKey map[string]*list.Element
-	order *list.List // of *session, newest first
-}
-
-func newSessions() sessions { return sessions{map[string]*list.Element{}, list.New()} }
-
-func (c *sessions) get(key string) *session {
-	e := c.byKey[key]
-	if e == nil {
-		return nil
-	}
-	c.order.MoveToFront(e)
-	return e.Value.(*session)
-}
-
-func (c *sessions) put(s *session) { c.byKey[s.state.Key] = c.order.PushFront(s) }
-
-// trim is called between batches: what a batch has changed must not be read
-// back before it is written.
-func (c *sessions) trim() {
-	for c.order.Len() > cachedSessions {
-		s := c.order.Remove(c.order.Back()).(*session)
-		delete(c.byKey, s.state.Key)
-	}
-}
-
-func (c *sessions) clear() { *c = newSessions() }
-
 type roomKey struct{ source, room string }
 
 type personKey struct{ session, id string }
+
+// sessionFor is the session an event goes into, or nil. What is our own goes
+// where it is told to.
+func (b *batch) sessionFor(ev *engine.Event, from origin) (*session, error) {
+	switch {
+	case !from.own():
+		return b.session(ev)
+	case from.session != "":
+		return b.load(from.session)
+	}
+	return nil, nil
+}
 
 // session is the session of ev, made if there is none yet, or nil.
 func (b *batch) session(ev *engine.Event) (*session, error) {
@@ -78,26 +72,22 @@ func (b *batch) session(ev *engine.Event) (*session, error) {
 		if s != nil || err != nil || !engine.Folds(ev) {
 			return s, err
 		}
-		return b.newSession(key, ev), nil
+		return b.newSession(engine.NewSessionState(key, ev)), nil
 	}
 	switch {
 	case ev.Room.ID != "":
-		s, err := b.sessionOfRoom(ev)
-		if s != nil || err != nil || !ev.ByRoom || !engine.Folds(ev) {
-			return s, err
-		}
-		return b.newSession(ev.Source+"/"+ev.Room.ID+"/"+ev.ID, ev), nil
+		return b.sessionOfRoom(ev)
 	case ev.Participant.ID != "" || ev.Participant.ConnectionID != "":
 		return b.sessionOfPerson(ev)
 	}
 	return nil, nil
 }
 
-func (b *batch) newSession(key string, ev *engine.Event) *session {
-	s := &session{state: engine.NewSessionState(key, ev)}
-	b.sessions.put(s)
-	delete(b.absent, key)
-	room := roomKey{ev.Source, ev.Room.ID}
+func (b *batch) newSession(state *engine.SessionState) *session {
+	s := &session{state: state}
+	b.sessions.put(state.Key, s)
+	delete(b.absent, state.Key)
+	room := roomKey{state.Source, state.Room.ID}
 	b.byRoom[room] = append(b.byRoom[room], s)
 	return s
 }
@@ -109,7 +99,10 @@ func (b *batch) lookUpSessions(accepts []*accept) error {
 	for _, a := range accepts {
 		for i := range a.in.Events {
 			key := engine.SessionKeyOf(&a.in.Events[i])
-			if key != "" && b.sessions.get(key) == nil && !b.absent[key] {
+			if key == "" || b.absent[key] {
+				continue
+			}
+			if _, known := b.sessions.get(key); !known {
 				b.absent[key] = true
 				args = append(args, key)
 			}
@@ -128,28 +121,29 @@ func (b *batch) lookUpSessions(accepts []*accept) error {
 
 // load is the session called key, nil if there is none.
 func (b *batch) load(key string) (*session, error) {
-	if s := b.sessions.get(key); s != nil || b.absent[key] {
+	if s, known := b.sessions.get(key); known || b.absent[key] {
 		return s, nil
 	}
-	var text sql.RawBytes
-	state := &engine.SessionState{People: map[string]*engine.Person{}}
-	found := false
-	err := b.w.each(`SELECT state FROM sessions WHERE key = ?`, []any{key}, func(r *sql.Rows) error {
-		found = true
-		if err := r.Scan(&text); err != nil {
-			return err
-		}
-		return decode(text, state)
-	})
-	if err != nil || !found {
+	s := &session{state: &engine.SessionState{People: map[string]*engine.Person{}}}
+	err := b.w.each(`SELECT id, room, room_name, status, present, coalesce(look, 0), state FROM sessions WHERE key = ?`,
+		[]any{key}, func(r *sql.Rows) error {
+			var text sql.RawBytes
+			c := &s.row
+			c.stored = true
+			if err := r.Scan(&c.id, &c.room, &c.roomName, &c.status, &c.present, &c.look, &text); err != nil {
+				return err
+			}
+			return decode(text, s.state)
+		})
+	if err != nil || !s.row.stored {
 		return nil, wrap(err, "session "+key)
 	}
-	err = b.w.each(`SELECT id, state FROM people WHERE session = ?`, []any{key}, scanPerson(state.People))
+	err = b.w.each(`SELECT id, state FROM people WHERE session = ?`, []any{key}, scanPerson(s.state.People))
 	if err != nil {
 		return nil, wrap(err, "people of session "+key)
 	}
-	s := &session{state: state, open: state.Status() == engine.Active, present: state.Crowd.Present}
-	b.sessions.put(s)
+	s.open, s.present = s.state.Status() == engine.Active, s.state.Crowd.Present
+	b.sessions.put(key, s)
 	return s, nil
 }
 
@@ -173,18 +167,14 @@ func wrap(err error, what string) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// sessionOfRoom is the session of an event that names its room only.
+// sessionOfRoom is the session of an event that names its room only. Where the
+// platform has no session ids, the event may say of others that they begin or
+// end elsewhere than it seemed.
 func (b *batch) sessionOfRoom(ev *engine.Event) (*session, error) {
 	var found []*session
-	var states []*engine.SessionState
-	add := func(s *session) {
-		if len(states) < roomSessions {
-			found, states = append(found, s), append(states, s.state)
-		}
-	}
 	made := b.byRoom[roomKey{ev.Source, ev.Room.ID}]
 	for i := range made {
-		add(made[len(made)-1-i])
+		found = append(found, made[len(made)-1-i])
 	}
 	keys, err := b.keys(`SELECT key FROM sessions WHERE source = ? AND room = ? ORDER BY seq DESC LIMIT ?`,
 		ev.Source, ev.Room.ID, roomSessions)
@@ -196,15 +186,31 @@ func (b *batch) sessionOfRoom(ev *engine.Event) (*session, error) {
 		if err != nil {
 			return nil, err
 		}
-		add(s)
+		found = append(found, s)
 	}
-	best := engine.FindSession(ev, states)
-	for i := range states {
-		if states[i] == best {
-			return found[i], nil
+	found = found[:min(len(found), roomSessions)]
+	states := make([]*engine.SessionState, len(found))
+	for i, s := range found {
+		states[i] = s.state
+	}
+	best, changed := engine.Place(ev, states, ev.Source+"/"+ev.Room.ID+"/"+ev.ID)
+	of := func(x *engine.SessionState) *session {
+		i := slices.Index(states, x)
+		if i < 0 {
+			i = len(states)
+			states, found = append(states, x), append(found, b.newSession(x))
 		}
+		return found[i]
 	}
-	return nil, nil
+	for _, x := range changed {
+		s := of(x)
+		s.replaced = true
+		b.touch(s, nil)
+	}
+	if best == nil {
+		return nil, nil
+	}
+	return of(best), nil
 }
 
 // sessionOfPerson is the newest open session of an event that names its
@@ -236,8 +242,8 @@ func (b *batch) keys(query string, args ...any) (keys []string, err error) {
 	return keys, err
 }
 
-// touch notes that an event was folded into s.
-func (b *batch) touch(s *session, src *sender, people []*engine.Person) {
+// touch notes that s is another now, and these of its people.
+func (b *batch) touch(s *session, people []*engine.Person) {
 	if s == nil {
 		return
 	}
@@ -248,6 +254,7 @@ func (b *batch) touch(s *session, src *sender, people []*engine.Person) {
 	for _, p := range people {
 		b.people[personKey{s.state.Key, p.ID}] = p
 	}
+	src := b.source(s.state.Source)
 	src.count(s, -1)
 	s.open, s.present = s.state.Status() == engine.Active, s.state.Crowd.Present
 	src.count(s, 1)
@@ -255,13 +262,42 @@ func (b *batch) touch(s *session, src *sender, people []*engine.Person) {
 
 // gatherSession gathers the row of a session.
 func (b *batch) gatherSession(s *session) error {
-	s.dirty = false
 	x := s.state
 	text, err := json.Marshal(x)
 	if err != nil {
 		return wrap(err, "session "+x.Key)
 	}
-	b.tables.sessions.add(x.Key, x.Source, x.Room.ID, x.Status(), x.Crowd.Present, string(text))
+	if s.replaced {
+		if err := b.replacePeople(x); err != nil {
+			return err
+		}
+	}
+	row := sessionColumns{
+		stored: true, id: x.ID, room: x.Room.ID, roomName: x.Room.Name, status: x.Status(), present: x.Crowd.Present,
+		look: b.lookAt(s),
+	}
+	into := b.tables.sessions
+	if s.row == row {
+		into = b.tables.states
+	}
+	into.add(x.Key, row.id, x.Source, row.room, row.roomName, row.status, row.present, x.Last.UnixMicro(), null(row.look), string(text))
+	s.row, s.dirty, s.replaced, s.idle = row, false, false, false
+	return nil
+}
+
+// replacePeople makes the rows of people those of x.
+func (b *batch) replacePeople(x *engine.SessionState) error {
+	if _, err := b.w.exec(`DELETE FROM people WHERE session = ?`, x.Key); err != nil {
+		return err
+	}
+	for k := range b.people {
+		if k.session == x.Key { // touched before they went to another session
+			delete(b.people, k)
+		}
+	}
+	for _, p := range x.People {
+		b.people[personKey{x.Key, p.ID}] = p
+	}
 	return nil
 }
 

@@ -41,16 +41,21 @@ func scanSource(r *sql.Rows) (s engine.Source, err error) {
 	return s, err
 }
 
-// sender is the source of ev.
-func (b *batch) sender(ev *engine.Event) *sender {
-	x := b.committer.sources[ev.Source]
+// source is what is counted for the source called name.
+func (b *batch) source(name string) *sender {
+	x := b.committer.sources[name]
 	if x == nil {
-		x = &sender{engine.Source{Name: ev.Source}}
-		b.committer.sources[ev.Source] = x
+		x = &sender{engine.Source{Name: name}}
+		b.committer.sources[name] = x
 	}
-	x.Tenant = ev.Tenant
-	b.senders[ev.Source] = x
 	return x
+}
+
+// heard notes that the source of ev has sent something.
+func (b *batch) heard(ev *engine.Event) {
+	x := b.source(ev.Source)
+	x.Tenant, x.LastEvent = ev.Tenant, ev.Received
+	b.senders[ev.Source] = x
 }
 
 func (b *batch) writeSenders() error {

@@ -15,11 +15,13 @@ import (
 // Options are what a store is made of.
 type Options struct {
 	// NewID makes ids that sort by time: safe for concurrent use.
-	NewID     func() string
-	Now       func() time.Time
-	Log       *slog.Logger // nil: discards
-	QueueSize int          // writes that may wait; 0: 4096
-	BatchSize int          // writes in one transaction; 0: 256
+	NewID func() string
+	Now   func() time.Time
+	Log   *slog.Logger // nil: discards
+	// SessionTimeout is how long a session that nobody ended may be silent; 0: 24 h.
+	SessionTimeout time.Duration
+	QueueSize      int // writes that may wait; 0: 4096
+	BatchSize      int // writes in one transaction; 0: 256
 }
 
 // SQLite is an engine.Store in a folder of its own. It is safe for concurrent
@@ -46,6 +48,9 @@ func Open(ctx context.Context, dir string, o Options) (*SQLite, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.SessionTimeout <= 0 {
+		o.SessionTimeout = 24 * time.Hour
+	}
 	if o.QueueSize <= 0 {
 		o.QueueSize = 4096
 	}
@@ -65,7 +70,7 @@ func Open(ctx context.Context, dir string, o Options) (*SQLite, error) {
 }
 
 func open(ctx context.Context, f *folder, o Options) (*SQLite, error) {
-	r, err := newReader(f.path)
+	r, err := newReader(f.path, o.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -137,6 +142,9 @@ func (s *SQLite) Accept(ctx context.Context, in engine.Inbound) (engine.Accepted
 	if ctx.Err() != nil {
 		return engine.Accepted{}, ended(ctx)
 	}
+	if s.committer.current.Load() == nil {
+		return engine.Accepted{}, errNoRules
+	}
 	j := &accept{in: in, keys: seenKeys(in), done: make(chan error, 1)}
 	if err := s.submit(j); err != nil {
 		return engine.Accepted{}, err
@@ -202,29 +210,36 @@ func (s *SQLite) Wake(ctx context.Context, runID string, now time.Time) (*engine
 	return j.run, j.verdict
 }
 
-// SaveRevision implements engine.Store.
-func (s *SQLite) SaveRevision(ctx context.Context, id string, text []byte) error {
+// Use implements engine.Store.
+func (s *SQLite) Use(ctx context.Context, p engine.Planner) (engine.Switched, error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return engine.Switched{}, err
 	}
-	j := &saveRevision{id: id, text: text, done: make(chan error, 1)}
+	j := &use{rules: p, done: make(chan error, 1)}
 	if err := s.submit(j); err != nil {
+		return engine.Switched{}, err
+	}
+	err := <-j.done
+	return j.out, err
+}
+
+// use puts rules in force.
+type use struct {
+	rules engine.Planner
+	out   engine.Switched
+	done  chan error
+}
+
+func (j *use) apply(b *batch) (err error) {
+	_, err = b.w.exec(`INSERT INTO revisions (id, text, saved) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
+		j.rules.Revision(), j.rules.Text(), b.now.UnixMicro())
+	if err != nil {
 		return err
 	}
-	return <-j.done
-}
-
-// saveRevision keeps the text of a revision.
-type saveRevision struct {
-	id   string
-	text []byte
-	done chan error
-}
-
-func (j *saveRevision) apply(b *batch) error {
-	_, err := b.w.exec(`INSERT INTO revisions (id, text, saved) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
-		j.id, j.text, b.now.UnixMicro())
+	first := b.rules == nil
+	b.rules, b.switched = j.rules, true
+	j.out, err = engine.Switch(tx{b}, b.rules, b.timers.all(), first, b.now)
 	return err
 }
 
-func (j *saveRevision) reply(err error) { j.done <- err }
+func (j *use) reply(err error) { j.done <- err }

@@ -32,11 +32,21 @@ func opened(tb testing.TB, dir string) *SQLite {
 	return s
 }
 
+// inUse is the store in dir with rules in force.
+func inUse(tb testing.TB, dir string) *SQLite {
+	tb.Helper()
+	s := opened(tb, dir)
+	if _, err := s.Use(context.Background(), storetest.NewRules("r1")); err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
 // delivery is one with an event of a session of its own.
 func delivery(key string) engine.Inbound {
 	now := time.Now().UTC()
 	return engine.Inbound{
-		Delivery: engine.Received{ID: "dlv_" + newID(), At: now, Source: "pnm"}, Plan: storetest.NewRules("r1"), Now: now,
+		Delivery: engine.Received{ID: "dlv_" + newID(), At: now, Source: "pnm"}, Now: now,
 		Keys: []engine.DedupeKey{{ID: key, Time: now}},
 		Events: []engine.Event{{
 			Type: engine.ParticipantJoined, Source: "pnm", Tenant: "default", Time: now, Received: now, Raw: []byte(`{}`),

@@ -19,10 +19,16 @@ type Reader interface {
 	Events(ctx context.Context, q engine.Query) ([]engine.EventRow, error)
 	Event(ctx context.Context, id string) (engine.EventRow, error)
 	Deliveries(ctx context.Context, q engine.Query) ([]engine.Received, error)
+	// Runs are those of shadow rules or those of the others, as q.Shadow says;
+	// by q.ID any run is found.
 	Runs(ctx context.Context, q engine.Query) ([]engine.Run, error)
 	Run(ctx context.Context, id string) (engine.Run, error)
 	// Entries yields the ledger's entries of [from, to), oldest first.
 	Entries(ctx context.Context, q engine.Query, from, to time.Time, yield func(engine.Entry) error) error
+	// Sessions come without their people; Session, by its key, with them.
+	Sessions(ctx context.Context, q engine.Query) ([]engine.SessionRow, error)
+	Session(ctx context.Context, key string) (engine.SessionRow, error)
+	Timers(ctx context.Context, q engine.Query) ([]engine.Timer, error)
 	SourceStates(ctx context.Context) ([]engine.Source, error)
 	Stats(ctx context.Context) (engine.Stats, error)
 }
@@ -44,6 +50,7 @@ type Options struct {
 	Server Server // nil: nobody to ask, reading only
 	// Sources lists the configured sources.
 	Sources func() ([]ConfiguredSource, error)
+	Now     func() time.Time
 	Log     *slog.Logger // nil: discards
 }
 
@@ -75,6 +82,9 @@ func New(o Options) http.Handler {
 		r.Get("/deliveries/{id}", a.delivery)
 		r.Get("/runs", a.runs)
 		r.Get("/runs/{id}", a.run)
+		r.Get("/sessions", a.sessions)
+		r.Get("/sessions/*", a.session) // keys contain slashes
+		r.Get("/timers", a.timers)
 		r.Get("/sources", a.sources)
 		r.Get("/status", a.status)
 		r.Get("/usage", a.usage)
@@ -84,7 +94,7 @@ func New(o Options) http.Handler {
 	return r
 }
 
-const paths = "events, deliveries, runs, sources, status, usage"
+const paths = "events, deliveries, runs, sessions, timers, sources, status, usage"
 
 // headers are those every answer has.
 func headers(next http.Handler) http.Handler {

@@ -20,7 +20,8 @@ type Client struct{ http http.Client }
 // NewClient makes a client that sends its requests through t.
 func NewClient(t http.RoundTripper) *Client { return &Client{http.Client{Transport: t}} }
 
-// Get reads path (such as "events") into v.
+// Get reads path (such as "events") into v. What path holds of foreign text is
+// escaped.
 func (c *Client) Get(ctx context.Context, path string, params url.Values, v any) error {
 	return c.call(ctx, http.MethodGet, "/api/v1/"+path, params, v)
 }
@@ -77,7 +78,11 @@ func (c *Client) call(ctx context.Context, method, path string, params url.Value
 // send returns a 2xx answer, or an *Error with what the server said. A refused
 // reload is an answer too: its report says what is wrong.
 func (c *Client) send(ctx context.Context, method, path string, params url.Values) (*http.Response, error) {
-	u := url.URL{Scheme: "http", Host: "gavel", Path: path, RawQuery: params.Encode()}
+	u, err := url.Parse("http://gavel" + path)
+	if err != nil {
+		return nil, err
+	}
+	u.RawQuery = params.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
 	if err != nil {
 		return nil, err

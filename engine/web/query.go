@@ -22,7 +22,7 @@ const (
 // query reads the parameters of a list. Only those named in allowed, and those
 // every list has, are taken: a misspelt filter must not show everything.
 func query(r *http.Request, allowed ...string) (engine.Query, error) {
-	allowed = append(allowed, "source", "since", "after", "cursor", "limit")
+	allowed = append(allowed, "id", "after", "cursor", "limit")
 	q := engine.Query{Limit: DefaultLimit}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -70,6 +70,10 @@ func set(q *engine.Query, name, v string) (err error) {
 		q.Cursor = v
 	case "refused":
 		q.Refused, err = strconv.ParseBool(v)
+	case "active":
+		q.Active, err = strconv.ParseBool(v)
+	case "shadow":
+		q.Shadow, err = strconv.ParseBool(v)
 	case "unmatched":
 		q.Unmatched, err = strconv.ParseBool(v)
 	case "since":

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -57,7 +58,7 @@ func page[Row, View any](q engine.Query, list func(engine.Query) ([]Row, error),
 }
 
 func (a *api) events(w http.ResponseWriter, r *http.Request) {
-	q, err := query(r, "id", "type", "rule", "room", "session", "unmatched")
+	q, err := query(r, "source", "since", "type", "rule", "room", "session", "unmatched")
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -87,7 +88,7 @@ func (a *api) event(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) deliveries(w http.ResponseWriter, r *http.Request) {
-	q, err := query(r, "id", "verdict", "refused")
+	q, err := query(r, "source", "since", "verdict", "refused")
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -120,7 +121,7 @@ func (a *api) delivery(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) runs(w http.ResponseWriter, r *http.Request) {
-	q, err := query(r, "id", "type", "rule", "room", "session", "state")
+	q, err := query(r, "source", "since", "type", "rule", "room", "session", "state", "shadow")
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -131,7 +132,12 @@ func (a *api) runs(w http.ResponseWriter, r *http.Request) {
 	}
 	list := func(q engine.Query) ([]engine.Run, error) { return a.o.Store.Runs(r.Context(), q) }
 	var l RunList
-	l.Runs, l.Next, err = page(q, list, runView, func(r Run) string { return r.ID })
+	short := func(r engine.Run) Run {
+		v := runView(r)
+		v.Events = nil // up to a thousand ids each
+		return v
+	}
+	l.Runs, l.Next, err = page(q, list, short, func(r Run) string { return r.ID })
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -140,7 +146,9 @@ func (a *api) runs(w http.ResponseWriter, r *http.Request) {
 }
 
 func runStates() []string {
-	return []string{engine.RunReady, engine.RunQueued, engine.RunRunning, engine.RunRetrying, engine.RunDone, engine.RunFailed}
+	return []string{
+		engine.RunReady, engine.RunQueued, engine.RunRunning, engine.RunRetrying, engine.RunWaiting, engine.RunDone, engine.RunFailed,
+	}
 }
 
 func (a *api) run(w http.ResponseWriter, r *http.Request) {
@@ -159,7 +167,7 @@ func (a *api) run(w http.ResponseWriter, r *http.Request) {
 
 // resolve makes a whole id of the start of one in the URL.
 func (a *api) resolve(r *http.Request, kind string) (string, error) {
-	id := chi.URLParam(r, "id")
+	id := param(r, "id")
 	if len(id) < minID || len(id) > maxParam {
 		return "", bad(fmt.Sprintf("%q is no id", id), fmt.Sprintf("give at least %d characters of it", minID))
 	}
@@ -175,6 +183,19 @@ func (a *api) resolve(r *http.Request, kind string) (string, error) {
 		return "", &Error{http.StatusConflict, fmt.Sprintf("more than one %s starts with %q", kind, id), "give more of it: " + strings.Join(found, ", ")}
 	}
 	return found[0], nil
+}
+
+// param is a part of the path, as it was meant: where the path had escapes,
+// chi hands it out with them.
+func param(r *http.Request, name string) string {
+	value := chi.URLParam(r, name)
+	if r.URL.RawPath == "" {
+		return value
+	}
+	if plain, err := url.PathUnescape(value); err == nil {
+		return plain
+	}
+	return value
 }
 
 // minID is the shortest start of an id that is looked up.
@@ -220,12 +241,17 @@ func (a *api) sources(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, s := range states {
 		i := slices.IndexFunc(l.Sources, func(x Source) bool { return x.Name == s.Name })
+		if i < 0 && s.Name == engine.PlatformGavel { // our own events come from nobody
+			continue
+		}
 		if i < 0 {
 			i = len(l.Sources)
 			l.Sources = append(l.Sources, Source{ConfiguredSource: ConfiguredSource{Name: s.Name, Tenant: s.Tenant}, Removed: true})
 		}
 		x := &l.Sources[i]
 		x.Sessions, x.Present, x.LastEvent = s.Sessions, s.Present, s.LastEvent.UTC()
+		quiet := a.o.Now().Sub(s.LastEvent)
+		x.Silent = x.SilentAfter != nil && quiet > time.Duration(*x.SilentAfter)
 	}
 	slices.SortStableFunc(l.Sources, func(x, y Source) int { return strings.Compare(x.Name, y.Name) })
 	a.answer(w, r, l)

@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -107,6 +108,7 @@ type Session struct {
 	Ended     time.Time      `json:"ended,omitzero"`
 	Duration  *Duration      `json:"duration,omitempty"`
 	EndReason string         `json:"end_reason,omitempty"`
+	Estimated bool           `json:"estimated,omitempty"` // nobody said that it ended: it fell silent
 	Present   *int           `json:"present,omitempty"`
 	Peak      *int           `json:"peak,omitempty"`
 	Attended  *Duration      `json:"attended,omitempty"`
@@ -164,14 +166,26 @@ func eventView(e engine.EventRow) Event {
 		Time: e.Time.UTC(), Received: e.Received.UTC(), Derived: e.Derived, Test: e.Test,
 		Room: e.Room, Session: sessionView(e.Session), Participant: participantView(e.Participant),
 		Recording: recordingView(e.Recording), Track: e.Track, Stream: e.Stream, Artifact: artifactView(e.Artifact),
-		Delivery: e.Delivery, Revision: e.Revision, Outcome: e.Outcome, Raw: e.Payload,
+		Delivery: e.Delivery, Revision: e.Revision, Outcome: outcomeView(e.Outcome), Raw: e.Payload,
 	}
+}
+
+// outcomeView is o with its times in UTC.
+func outcomeView(o engine.Outcome) engine.Outcome {
+	o.Suppressed, o.Timers = slices.Clone(o.Suppressed), slices.Clone(o.Timers)
+	for i := range o.Suppressed {
+		o.Suppressed[i].Until = o.Suppressed[i].Until.UTC()
+	}
+	for i := range o.Timers {
+		o.Timers[i].Due = o.Timers[i].Due.UTC()
+	}
+	return o
 }
 
 func sessionView(s engine.Session) Session {
 	v := Session{
 		ID: s.ID, Status: s.Status, Started: s.Started.UTC(), Ended: s.Ended.UTC(), Duration: duration(s.Duration),
-		EndReason: s.EndReason, Present: s.Present, Peak: s.Peak, Attended: nonZero(s.Attended),
+		EndReason: s.EndReason, Estimated: s.Estimated, Present: s.Present, Peak: s.Peak, Attended: nonZero(s.Attended),
 		Recording: s.Recording, Metadata: s.Metadata,
 	}
 	if s.Host != nil {
@@ -211,6 +225,7 @@ type Run struct {
 	Event    string          `json:"event"`
 	Source   string          `json:"source"`
 	Tenant   string          `json:"tenant"`
+	Session  string          `json:"session,omitempty"` // the session's key
 	Room     string          `json:"room"`
 	Trigger  string          `json:"trigger"`
 	State    string          `json:"state"`
@@ -218,6 +233,13 @@ type Run struct {
 	Created  time.Time       `json:"created"`
 	Updated  time.Time       `json:"updated"`
 	Due      time.Time       `json:"due,omitzero"`
+	Shadow   bool            `json:"shadow,omitempty"`         // recorded, and not done
+	Timer    string          `json:"timer,omitempty"`          // that fired it
+	Events   []string        `json:"events,omitempty"`         // of count or digest; only of one run
+	Gathered int             `json:"events_count,omitempty"`   // how many those are
+	Dropped  int             `json:"events_dropped,omitempty"` // further ones of a digest
+	Awaited  string          `json:"awaited,omitempty"`        // on_late: the event that began the waiting
+	LateBy   *Duration       `json:"late_by,omitempty"`        // on_late
 	Branch   string          `json:"branch"`
 	At       int             `json:"at"` // position of the current step in the branch, from 1
 	Steps    []Step          `json:"steps,omitempty"`
@@ -256,8 +278,10 @@ type Try struct {
 func runView(r engine.Run) Run {
 	v := Run{
 		ID: r.ID, Rule: r.Rule, Revision: r.Revision, Event: r.Event, Source: r.Source, Tenant: r.Tenant,
-		Room: r.Room, Trigger: r.Trigger, State: r.State, Reason: r.Reason,
+		Session: r.Session, Room: r.Room, Trigger: r.Trigger, State: r.State, Reason: r.Reason,
 		Created: r.Created.UTC(), Updated: r.Updated.UTC(), Due: r.Due.UTC(), Branch: r.Branch, At: r.At + 1, Failure: r.Failure,
+		Shadow: r.Shadow, Timer: r.Timer, Events: r.Events, Gathered: len(r.Events), Dropped: r.Dropped,
+		Awaited: r.Awaited, LateBy: nonZero(r.LateBy),
 	}
 	for _, s := range r.Steps {
 		v.Steps = append(v.Steps, Step{
@@ -309,6 +333,8 @@ type ConfiguredSource struct {
 	Paths    []string `json:"paths"`
 	Signed   bool     `json:"signed"`
 	Secrets  []string `json:"secrets,omitempty"` // env:NAME, file:PATH, credential:NAME
+	// SilentAfter is how long silence is normal; nil: nobody said.
+	SilentAfter *Duration `json:"silent_after,omitempty"`
 }
 
 // Source is a configured source and what came from it.
@@ -317,6 +343,7 @@ type Source struct {
 	Sessions  int       `json:"sessions"` // open
 	Present   int       `json:"present"`  // people in them
 	LastEvent time.Time `json:"last_event,omitzero"`
+	Silent    bool      `json:"silent,omitempty"`  // for longer than is normal
 	Removed   bool      `json:"removed,omitempty"` // sent events once, not in the rules any more
 }
 
@@ -341,6 +368,14 @@ type RulesStatus struct {
 	Rules    int       `json:"rules"`
 	Sources  int       `json:"sources"`
 	Loaded   time.Time `json:"loaded"`
+	Timers   Timers    `json:"timers"`
+}
+
+// Timers says what became of the open timers when the rules in use took over.
+type Timers struct {
+	Kept      int      `json:"kept"`
+	Cancelled int      `json:"cancelled"`       // of rules that were changed or removed
+	Rules     []string `json:"rules,omitempty"` // whose they were
 }
 
 // ReloadReport says what came of a reload.
@@ -350,6 +385,8 @@ type ReloadReport struct {
 	Revision string          `json:"revision"` // in use now
 	Rules    int             `json:"rules"`
 	Sources  int             `json:"sources"`
+	Loaded   time.Time       `json:"loaded"` // when the rules in use took over
+	Timers   Timers          `json:"timers"` // what became of the timers then
 	Problems engine.Problems `json:"problems,omitempty"`
 	Error    string          `json:"error,omitempty"` // why, where no line of the file is at fault
 }

@@ -23,6 +23,8 @@ type fakeStore struct {
 	events     []engine.EventRow
 	deliveries []engine.Received
 	runs       []engine.Run
+	sessions   []engine.SessionRow
+	timers     []engine.Timer
 	entries    []engine.Entry
 	entriesErr error
 	sources    []engine.Source
@@ -62,7 +64,13 @@ func (f *fakeStore) Deliveries(_ context.Context, q engine.Query) ([]engine.Rece
 
 func (f *fakeStore) Runs(_ context.Context, q engine.Query) ([]engine.Run, error) {
 	f.asked = q
-	return pick(f.runs, q, func(r engine.Run) string { return r.ID }), f.err
+	var runs []engine.Run
+	for _, r := range f.runs {
+		if r.Shadow == q.Shadow || q.ID != "" {
+			runs = append(runs, r)
+		}
+	}
+	return pick(runs, q, func(r engine.Run) string { return r.ID }), f.err
 }
 
 func (f *fakeStore) Run(_ context.Context, id string) (engine.Run, error) {
@@ -72,6 +80,36 @@ func (f *fakeStore) Run(_ context.Context, id string) (engine.Run, error) {
 		}
 	}
 	return engine.Run{}, engine.ErrNotFound
+}
+
+func (f *fakeStore) Sessions(_ context.Context, q engine.Query) ([]engine.SessionRow, error) {
+	f.asked = q
+	if q.Session == "" {
+		return pick(f.sessions, q, func(s engine.SessionRow) string { return s.Key }), f.err
+	}
+	var out []engine.SessionRow
+	for _, s := range f.sessions {
+		if s.Key == q.Session || s.Session.ID == q.Session {
+			out = append(out, s)
+		}
+	}
+	return out, f.err
+}
+
+func (f *fakeStore) Session(_ context.Context, key string) (engine.SessionRow, error) {
+	for _, s := range f.sessions {
+		if s.Key == key {
+			s.Participants = []engine.Participant{{ID: "p1", Name: "Ann", Total: 90 * time.Second}}
+			s.Recordings = []engine.Recording{{ID: "r1", Started: at(5)}}
+			return s, nil
+		}
+	}
+	return engine.SessionRow{}, engine.ErrNotFound
+}
+
+func (f *fakeStore) Timers(_ context.Context, q engine.Query) ([]engine.Timer, error) {
+	f.asked = q
+	return pick(f.timers, q, func(t engine.Timer) string { return t.ID }), f.err
 }
 
 func (f *fakeStore) Entries(_ context.Context, _ engine.Query, from, to time.Time, yield func(engine.Entry) error) error {
@@ -103,6 +141,7 @@ func (f *fakeServer) Retry(context.Context, string) (*engine.Run, error) { retur
 func (f *fakeServer) Reload(context.Context) (web.ReloadReport, error)   { return f.report, f.err }
 func (f *fakeServer) Ready() error                                       { return f.ready }
 func (f *fakeServer) Status() web.Status                                 { return web.Status{State: "running"} }
+func testNow() time.Time                                                 { return at(30) }
 func noSources() ([]web.ConfiguredSource, error)                         { return nil, nil }
 func get(h http.Handler, method, target string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
@@ -130,8 +169,21 @@ func TestAnswers(t *testing.T) {
 			ID: "run_AAAA", Rule: "long", State: engine.RunFailed, Created: at(3),
 			Steps: []engine.StepRecord{{ID: "1", Action: "http", State: engine.StepDone, Took: 212 * time.Millisecond}},
 			Call:  &engine.StepCall{ID: "2", Action: "slack"}, Tries: []engine.Try{{At: at(4), Took: time.Second, Error: "503"}},
-		}},
+		}, {ID: "run_BBBB", Rule: "trial", Shadow: true, State: engine.RunDone}},
 	}
+	store.sessions = []engine.SessionRow{
+		{Key: "pnm/s1", Source: "pnm", Session: engine.Session{ID: "s1", Status: engine.Active, Started: at(1)}, Last: at(2)},
+		{Key: "pnm/s10", Source: "pnm", Session: engine.Session{ID: "s10", Status: engine.Ended, Estimated: true}},
+		{Key: "lk/twice", Source: "lk", Session: engine.Session{ID: "twice"}},
+		{Key: "pnm/twice", Source: "pnm", Session: engine.Session{ID: "twice"}},
+		{Key: "ov/ses_1", Source: "ov"},
+		{Key: "ov/ov/ses_1", Source: "ov", Session: engine.Session{ID: "ov/ses_1"}},
+		{Key: "meet/Room #4 50%/evt_1", Source: "meet"},
+	}
+	store.timers = []engine.Timer{{
+		ID: "tmr_AAAA", Rule: "host-late", Kind: engine.TimerExpect, State: engine.TimerPending, Session: "pnm/s1",
+		Set: at(1), Due: at(6), Deadline: at(6), Awaits: []string{engine.ParticipantJoined},
+	}}
 	up := &fakeServer{run: &store.runs[0], report: web.ReloadReport{Accepted: true}}
 	tests := []struct {
 		name, method, target string
@@ -151,6 +203,25 @@ func TestAnswers(t *testing.T) {
 		{"one delivery", "GET", "/api/v1/deliveries/dlv_AAAA", nil, 200, `"status":401`},
 		{"runs", "GET", "/api/v1/runs?state=failed", nil, 200, `"took":{"seconds":0.212,"text":"212ms"}`},
 		{"attempts of the current step", "GET", "/api/v1/runs/run_AAAA", nil, 200, `"current":{"id":"2","branch":"","action":"slack","state":"pending","tries":[{"at":"2026-11-20T13:04:00Z"`},
+		{"shadow runs", "GET", "/api/v1/runs?shadow=true", nil, 200, `"runs":[{"id":"run_BBBB"`},
+		{"one shadow run", "GET", "/api/v1/runs/run_B", nil, 200, `"shadow":true`},
+		{"runs that wait", "GET", "/api/v1/runs?state=waiting", nil, 200, `"runs":[{`},
+		{"sessions", "GET", "/api/v1/sessions?active=true", nil, 200, `"key":"pnm/s1","source":"pnm","platform":"","tenant":"","id":"s1","status":"active","started":"2026-11-20T13:01:00Z"`},
+		{"a session without its people", "GET", "/api/v1/sessions?id=pnm/s10", nil, 200, `"estimated":true}]`},
+		{"next page of sessions", "GET", "/api/v1/sessions?limit=1", nil, 200, `"next":"pnm/s1"`},
+		{"one session by its key", "GET", "/api/v1/sessions/pnm/s1", nil, 200, `"participants":[{"id":"p1","name":"Ann","total":{"seconds":90,"text":"1m30s"}}],"recordings":[{"id":"r1","started":"2026-11-20T13:05:00Z"}]`},
+		{"one session by the platform's id", "GET", "/api/v1/sessions/s1", nil, 200, `"key":"pnm/s1"`},
+		{"one session by the start of its key", "GET", "/api/v1/sessions/pnm/tw", nil, 200, `"key":"pnm/twice"`},
+		{"a key with everything in it", "GET", "/api/v1/sessions/meet/Room%20%234%2050%25%2Fevt_1", nil, 200, `"key":"meet/Room #4 50%/evt_1"`},
+		{"a key that is another's id", "GET", "/api/v1/sessions/ov/ses_1", nil, 200, `{"key":"ov/ses_1"`},
+		{"a platform's id of two sources", "GET", "/api/v1/sessions/twice", nil, 409, "lk/twice, pnm/twice"},
+		{"start of several keys", "GET", "/api/v1/sessions/pnm", nil, 409, "pnm/s1, pnm/s10, pnm/twice"},
+		{"no such session", "GET", "/api/v1/sessions/nothing", nil, 404, "gavel sessions list"},
+		{"no id", "GET", "/api/v1/sessions/", nil, 400, "gavel sessions list"},
+		{"timers", "GET", "/api/v1/timers?session=pnm/s1&active=true", nil, 200, `"kind":"expect","state":"pending","tenant":"","session":"pnm/s1","set":"2026-11-20T13:01:00Z","due":"2026-11-20T13:06:00Z","deadline":"2026-11-20T13:06:00Z","awaits":["participant_joined"]`},
+		{"timers are of no source", "GET", "/api/v1/timers?source=pnm", nil, 400, "session, state"},
+		{"no such state of a timer", "GET", "/api/v1/timers?state=done", nil, 400, "pending, missed, fired"},
+		{"not a yes or no", "GET", "/api/v1/sessions?active=perhaps", nil, 400, `active cannot be \"perhaps\"`},
 		{"no such state", "GET", "/api/v1/runs?state=broken", nil, 400, "ready, queued, running"},
 		{"misspelt filter", "GET", "/api/v1/events?sourc=pnm", nil, 400, "cursor, id, limit"},
 		{"filter twice", "GET", "/api/v1/events?source=a&source=b", nil, 400, "once"},
@@ -200,18 +271,54 @@ func TestQueryReachesTheStore(t *testing.T) {
 	}
 }
 
+func TestFiltersOfSessions(t *testing.T) {
+	for target, want := range map[string]engine.Query{
+		"sessions?active=true&room=r&source=pnm&id=pnm/": {ID: "pnm/", Source: "pnm", Room: "r", Active: true, Limit: 51},
+		"timers?active=1&session=s&rule=r&state=pending": {Rule: "r", Session: "s", State: "pending", Active: true, Limit: 51},
+		"runs?shadow=true": {Shadow: true, Limit: 51},
+	} {
+		store := &fakeStore{}
+		get(web.New(web.Options{Store: store, Sources: noSources}), "GET", "/api/v1/"+target)
+		if diff := cmp.Diff(want, store.asked); diff != "" {
+			t.Errorf("%s: %s", target, diff)
+		}
+	}
+}
+
+// A run keeps the ids of up to a thousand events; a list says how many.
+func TestRunOfManyEvents(t *testing.T) {
+	store := &fakeStore{runs: []engine.Run{{
+		ID: "run_AAAA", State: engine.RunDone, Shadow: true, Timer: "tmr_1", Events: []string{"evt_1", "evt_2"}, Dropped: 3, LateBy: 90 * time.Second,
+	}}}
+	h := web.New(web.Options{Store: store, Sources: noSources})
+	same := `"shadow":true,"timer":"tmr_1",%s"events_count":2,"events_dropped":3,"late_by":{"seconds":90,"text":"1m30s"}`
+	for target, ids := range map[string]string{"runs?shadow=true": "", "runs/run_AAAA": `"events":["evt_1","evt_2"],`} {
+		if got := get(h, "GET", "/api/v1/"+target).Body.String(); !strings.Contains(got, fmt.Sprintf(same, ids)) {
+			t.Errorf("%s: got %s", target, got)
+		}
+	}
+}
+
 func TestSources(t *testing.T) {
-	store := &fakeStore{sources: []engine.Source{{Name: "old", Tenant: "t"}, {Name: "pnm", Sessions: 2, LastEvent: at(5)}}}
-	h := web.New(web.Options{Store: store, Sources: func() ([]web.ConfiguredSource, error) {
-		return []web.ConfiguredSource{{Name: "pnm", Platform: "plugnmeet"}, {Name: "meet", Platform: "openvidu-meet"}}, nil
+	store := &fakeStore{sources: []engine.Source{
+		{Name: engine.PlatformGavel, LastEvent: at(20)}, {Name: "lk", LastEvent: at(20)}, {Name: "ov", LastEvent: at(19)}, {Name: "old", Tenant: "t"}, {Name: "pnm", Sessions: 2, LastEvent: at(5)},
+	}}
+	quiet := web.Duration(10 * time.Minute) // it is at(30)
+	h := web.New(web.Options{Store: store, Now: testNow, Sources: func() ([]web.ConfiguredSource, error) {
+		return []web.ConfiguredSource{
+			{Name: "pnm", Platform: "plugnmeet"}, {Name: "meet", Platform: "openvidu-meet", SilentAfter: &quiet},
+			{Name: "lk", Platform: "livekit", SilentAfter: &quiet}, {Name: "ov", Platform: "openvidu2", SilentAfter: &quiet},
+		}, nil
 	}})
 	var l web.SourceList
 	if err := json.Unmarshal(get(h, "GET", "/api/v1/sources").Body.Bytes(), &l); err != nil {
 		t.Fatal(err)
 	}
 	want := []web.Source{
-		{ConfiguredSource: web.ConfiguredSource{Name: "meet", Platform: "openvidu-meet"}},
+		{ConfiguredSource: web.ConfiguredSource{Name: "lk", Platform: "livekit", SilentAfter: &quiet}, LastEvent: at(20).UTC()},
+		{ConfiguredSource: web.ConfiguredSource{Name: "meet", Platform: "openvidu-meet", SilentAfter: &quiet}}, // never heard of: nobody knows since when
 		{ConfiguredSource: web.ConfiguredSource{Name: "old", Tenant: "t"}, Removed: true},
+		{ConfiguredSource: web.ConfiguredSource{Name: "ov", Platform: "openvidu2", SilentAfter: &quiet}, LastEvent: at(19).UTC(), Silent: true},
 		{ConfiguredSource: web.ConfiguredSource{Name: "pnm", Platform: "plugnmeet"}, Sessions: 2, LastEvent: at(5).UTC()},
 	}
 	if diff := cmp.Diff(want, l.Sources); diff != "" {
@@ -256,7 +363,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestClient(t *testing.T) {
-	store := &fakeStore{events: []engine.EventRow{eventRow("evt_AAAA")}}
+	store := &fakeStore{events: []engine.EventRow{eventRow("evt_AAAA")}, sessions: []engine.SessionRow{{Key: "meet/a?b%2F#c ü"}}}
 	h := web.New(web.Options{Store: store, Server: &fakeServer{report: web.ReloadReport{Error: "no such file"}}, Sources: noSources})
 	for name, c := range clients(t, h) {
 		t.Run(name, func(t *testing.T) {
@@ -275,6 +382,10 @@ func TestClient(t *testing.T) {
 			var r web.ReloadReport
 			if err := c.Post(t.Context(), "reload", &r); err != nil || r.Error != "no such file" {
 				t.Errorf("a refused reload is a report: got %v, %+v", err, r)
+			}
+			var s web.StoredSession // text of strangers in a path
+			if err := c.Get(t.Context(), "sessions/"+url.PathEscape("meet/a?b%2F#c ü"), nil, &s); err != nil || s.Key != "meet/a?b%2F#c ü" {
+				t.Errorf("got %q, %v", s.Key, err)
 			}
 			if err := c.Ready(t.Context()); err != nil {
 				t.Error(err)

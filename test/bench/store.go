@@ -37,7 +37,7 @@ func (b bench) storeAlone(ctx context.Context, dir string, deliveries []load.Del
 				ID: fmt.Sprintf("d%012d", i), At: d.Request.ReceivedAt, Source: load.Config().Name,
 				Verdict: engine.VerdictAccepted, Status: 200, Size: int64(len(d.Request.Body)),
 			},
-			Events: decoded.Events, Keys: decoded.Keys, Plan: planner{}, Now: d.Request.ReceivedAt,
+			Events: decoded.Events, Keys: decoded.Keys, Now: d.Request.ReceivedAt,
 		}
 	}
 
@@ -50,6 +50,9 @@ func (b bench) storeAlone(ctx context.Context, dir string, deliveries []load.Del
 		return f, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	if _, err := s.Use(ctx, planner{}); err != nil {
+		return f, err
+	}
 
 	dispatch, stop := context.WithCancel(ctx)
 	var dispatcher, done sync.WaitGroup
@@ -104,6 +107,16 @@ func (planner) Match(in engine.MatchInput) []engine.Match {
 	}}
 }
 
-func (planner) Step(*engine.Run, engine.MatchInput) (engine.StepCall, bool, error) {
+func (planner) NeedsOf(string) engine.Needs                          { return engine.Needs{} }
+func (planner) Awaited(engine.MatchInput) []engine.Awaited           { return nil }
+func (planner) Meets(*engine.Timer, engine.MatchInput) (bool, error) { return false, nil }
+func (planner) Holds(*engine.Timer, engine.MatchInput) (bool, error) { return false, nil }
+func (planner) Fire(*engine.Timer, engine.MatchInput) engine.Match   { return engine.Match{} }
+func (planner) OnLate(*engine.Timer, engine.MatchInput) engine.Match { return engine.Match{} }
+func (planner) Late(string) engine.Late                              { return engine.Late{} }
+func (planner) Words(string) string                                  { return "bench" }
+func (planner) Schedules() []engine.Schedule                         { return nil }
+
+func (planner) Step(*engine.Run, engine.MatchInput, time.Time) (engine.StepCall, bool, error) {
 	return engine.StepCall{}, false, nil
 }

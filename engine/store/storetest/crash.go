@@ -15,12 +15,16 @@ import (
 	"github.com/gavelhq/gavel/engine"
 )
 
-// childDir is the variable that makes a test binary the one to be killed.
-const childDir = "GAVEL_STORETEST_DIR"
+// childDir is the variable that makes a test binary the one to be killed, and
+// childTimers the one that makes it set timers.
+const (
+	childDir    = "GAVEL_STORETEST_DIR"
+	childTimers = "GAVEL_STORETEST_TIMERS"
+)
 
 // child stores events and tells each answer, until it is killed.
-func child(t *testing.T, s Store) {
-	h := &harness{Store: s, plan: NewRules("r1")}
+func child(t *testing.T, h *harness) {
+	h.use(t)
 	h.dispatch(t, 4, func(d engine.Due) {
 		d.Run.State, d.Run.Due = engine.RunDone, time.Time{}
 		e := entry(d.Run.ID)
@@ -52,8 +56,9 @@ func newcomer() string { return fmt.Sprint("p", os.Getpid(), "-", time.Now().Uni
 
 func testKill(t *testing.T, h *harness) {
 	for round := range 3 {
-		acked, done := killed(t, h, 300*(round+1))
+		acked, done := killed(t, h, 300*(round+1), childDir)
 		h.Store = h.open(t, h.dir)
+		h.use(t)
 		for _, id := range acked {
 			e, err := h.Event(context.Background(), id)
 			if err != nil {
@@ -92,12 +97,12 @@ func testKill(t *testing.T, h *harness) {
 }
 
 // killed starts this binary again on h.dir, kills it after so many lines, and
-// is what it had told by then.
-func killed(t *testing.T, h *harness, lines int) (acked, done []string) {
+// is what it had told by then. mode is a variable that says what it does.
+func killed(t *testing.T, h *harness, lines int, mode string) (acked, done []string) {
 	t.Helper()
 	test := strings.ReplaceAll(path.Dir(t.Name()), "/", "$/^") // the caller of Run
 	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$")
-	cmd.Env = append(os.Environ(), childDir+"="+h.dir)
+	cmd.Env = append(os.Environ(), childDir+"="+h.dir, mode+"="+h.dir)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

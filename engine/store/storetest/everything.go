@@ -29,7 +29,7 @@ func testEverything(t *testing.T, h *harness) {
 		func() error { _, err := h.Stats(ctx); return err },
 		func() error { _, err := h.SourceStates(ctx); return err },
 		func() error { h.Refused(refusal(time.Now(), 1)); return nil },
-		func() error { return h.SaveRevision(ctx, "r1", h.plan.Text()) },
+		func() error { _, err := h.Use(ctx, h.plan); return err },
 	}
 	var wg sync.WaitGroup
 	runs := make(chan string, 4*clients*each)

@@ -44,6 +44,7 @@ func testRefused(t *testing.T, h *harness) {
 			t.Fatal(err)
 		}
 		h.Store = h.open(t, h.dir)
+		h.use(t)
 		for range 160 {
 			now := time.Now().UTC()
 			for i := range 50 {

@@ -119,3 +119,63 @@ func testSources(t *testing.T, h *harness) {
 	}
 	stop()
 }
+
+// An event that comes late tears apart what seemed to be one meeting.
+func testRoomTornApart(t *testing.T, h *harness) {
+	h.start(t)
+	start := time.Now().UTC().Add(-time.Hour)
+	join := func(person string, at time.Duration) {
+		ev := byRoom(engine.ParticipantJoined, "a", start.Add(at))
+		ev.Session.ID = "a" // as OpenVidu 2 does
+		ev.Participant = engine.Participant{ID: person, ConnectionID: "c-" + person}
+		h.send(t, ev)
+	}
+	begin := byRoom(engine.SessionStarted, "a", start)
+	begin.Session.ID = "a"
+	h.send(t, begin)
+	join("p1", 5*time.Minute)
+	join("p2", 6*time.Minute)
+	join("p3", 25*time.Minute)
+	h.restart(t)
+	end := byRoom(engine.SessionEnded, "a", start.Add(10*time.Minute))
+	end.Session.ID = "a"
+	h.send(t, end)
+	for _, when := range []string{"at once", "after a restart"} {
+		rows, err := h.Sessions(context.Background(), engine.Query{})
+		if err != nil || len(rows) != 2 {
+			t.Fatalf("%s: sessions %+v (%v)", when, rows, err)
+		}
+		for i, want := range []struct {
+			status string
+			people []string
+		}{{engine.Active, []string{"p3"}}, {engine.Ended, []string{"p1", "p2"}}} {
+			row, err := h.Session(context.Background(), rows[i].Key)
+			if err != nil || row.Session.Status != want.status || len(row.Participants) != len(want.people) {
+				t.Errorf("%s: session %d is %+v (%v)", when, i, row, err)
+				continue
+			}
+			for j, id := range want.people {
+				if row.Participants[j].ID != id {
+					t.Errorf("%s: participants of %d are %+v", when, i, row.Participants)
+				}
+			}
+		}
+		all, err := h.SourceStates(context.Background())
+		if err != nil || all[0].Sessions != 1 || all[0].Present != 1 {
+			t.Errorf("%s: source %+v (%v)", when, all, err)
+		}
+		run := h.send(t, event(engine.ChatMessage, "", ""))
+		got := make(chan engine.Source, 100)
+		stop := h.dispatch(t, 4, func(d engine.Due) {
+			if d.Run.ID == run {
+				got <- d.Input.Source
+			}
+			h.finish(t, d.Run)
+		})
+		if s := wait(t, got); s.Sessions != 1 || s.Present != 1 {
+			t.Errorf("%s: the run sees %+v", when, s)
+		}
+		stop()
+		h.restart(t)
+	}
+}

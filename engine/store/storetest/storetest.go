@@ -20,6 +20,10 @@ type Store interface {
 	Runs(ctx context.Context, q engine.Query) ([]engine.Run, error)
 	Run(ctx context.Context, id string) (engine.Run, error)
 	Entries(ctx context.Context, q engine.Query, from, to time.Time, yield func(engine.Entry) error) error
+	Sessions(ctx context.Context, q engine.Query) ([]engine.SessionRow, error)
+	Session(ctx context.Context, id string) (engine.SessionRow, error)
+	Timers(ctx context.Context, q engine.Query) ([]engine.Timer, error)
+	OpenTimers(ctx context.Context) (int64, error)
 	SourceStates(ctx context.Context) ([]engine.Source, error)
 	Stats(ctx context.Context) (engine.Stats, error)
 }
@@ -31,7 +35,12 @@ type Open func(t *testing.T, dir string) Store
 // Run runs the suite.
 func Run(t *testing.T, open Open) {
 	if dir := os.Getenv(childDir); dir != "" {
-		child(t, open(t, dir)) // until it is killed
+		h := &harness{Store: open(t, dir), plan: NewRules("r1")} // until it is killed
+		if os.Getenv(childTimers) != "" {
+			timerChild(t, h)
+		} else {
+			child(t, h)
+		}
 		return
 	}
 	for _, tc := range []struct {
@@ -48,6 +57,7 @@ func Run(t *testing.T, open Open) {
 		{"once fires once", testOnce},
 		{"sessions are folded across a restart", testSessions},
 		{"a room's session is found", testRoomSession},
+		{"a room's sessions are told apart", testRoomTornApart},
 		{"a person's session is found", testPersonSession},
 		{"sources are counted", testSources},
 		{"runs of a turn go one after the other", testTurns},
@@ -76,8 +86,32 @@ func Run(t *testing.T, open Open) {
 		{"a full queue is unavailable", testQueueFull},
 		{"a context that ended is obeyed", testContext},
 		{"a closed store is unavailable", testClosed},
+		{"nothing is accepted before rules are in force", testBeforeUse},
+		{"a timer fires once", bubble(testTimer)},
+		{"a hold ends when it is no longer true", bubble(testHoldCancelled)},
+		{"timers outlive a restart", bubble(testTimerRestart)},
+		{"what is too late is skipped", bubble(testTimerSkipped)},
+		{"an expectation is met, missed or stopped", bubble(testExpect)},
+		{"what is overdue at the start may still be met", bubble(testExpectRestart)},
+		{"a schedule goes on", bubble(testSchedule)},
+		{"new rules keep what is the same", bubble(testUse)},
+		{"a cooldown lasts", bubble(testCooldown)},
+		{"a count spends its events", bubble(testCount)},
+		{"a digest gathers", bubble(testDigest)},
+		{"what a step emits comes once", testEmit},
+		{"steps emit one by one", testEmitTwice},
+		{"a fenced step emits nothing", testEmitFenced},
+		{"what is emitted waits for its turn", testEmitTurns},
+		{"what follows is derived", bubble(testDerived)},
+		{"silent sessions end", bubble(testSilence)},
+		{"a run that has waited sees what is", bubble(testWait)},
+		{"shadow runs are apart", testShadow},
+		{"sessions are listed", bubble(testSessionQueries)},
+		{"a session's events are found", testEventsOfSession},
+		{"timers are listed", bubble(testTimerQueries)},
 		{"everything at once", testEverything},
 		{"kill -9 loses nothing", testKill},
+		{"kill -9 leaves every timer to fire once", testKillTimers},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.test(t, &harness{open: open, dir: t.TempDir(), plan: NewRules("r1")}) })
 	}
@@ -97,6 +131,17 @@ func (h *harness) start(t *testing.T) {
 	t.Helper()
 	h.Store = h.open(t, h.dir)
 	t.Cleanup(func() { h.Store.Close() })
+	h.use(t)
+}
+
+// use puts h.plan in force.
+func (h *harness) use(t *testing.T) engine.Switched {
+	t.Helper()
+	out, err := h.Use(context.Background(), h.plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // restart closes the store and opens it again.
@@ -106,6 +151,7 @@ func (h *harness) restart(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.Store = h.open(t, h.dir)
+	h.use(t)
 }
 
 // event is an event of a session ("" for none) and a participant.
@@ -130,7 +176,7 @@ func (h *harness) inbound(evs ...engine.Event) engine.Inbound {
 	now := time.Now().UTC()
 	return engine.Inbound{
 		Delivery: engine.Received{ID: deliveryID(now, n), At: now, Source: "pnm", Verdict: engine.VerdictAccepted, Remote: "192.0.2.1", Size: 100, Status: 200},
-		Events:   evs, Plan: h.plan, Now: now,
+		Events:   evs, Now: now,
 		Keys: []engine.DedupeKey{{ID: fmt.Sprint("key-", n, "-", now.UnixNano()), Time: now}},
 	}
 }
