@@ -23,6 +23,7 @@ type planning struct {
 	rules   Planner
 	session *SessionState // or nil
 	last    time.Time     // newest event time of the session before this event
+	change  Source        // what this event adds to the figures of its source
 	out     Planned
 }
 
@@ -52,13 +53,17 @@ func (p *planning) event(ev *Event, now time.Time) error {
 		derived(ev, "participant.id")
 	}
 	in := &p.out.Input
-	*in = MatchInput{Event: ev, Source: p.tx.Sender(ev.Source, ev.Tenant), Now: now}
+	*in = MatchInput{Event: ev, Now: now}
 	if s := p.session; s != nil {
 		p.last = s.Last
+		p.change = Source{Name: ev.Source}
+		p.change.add(s, -1)
 		p.out.Outcome.Repeat, p.out.Touched = s.Fold(ev)
+		p.change.add(s, 1)
 		s.fill(ev, now)
 		in.SessionKey = s.Key
 	}
+	in.Source = p.sender(ev.Source, ev.Tenant)
 	if p.out.Outcome.Repeat {
 		return nil
 	}
@@ -74,6 +79,25 @@ func (p *planning) event(ev *Event, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// sender is the state of a source with the event at hand counted in, which the
+// store does once it is planned.
+func (p *planning) sender(name, tenant string) Source {
+	x := p.tx.Sender(name, tenant)
+	if name == p.change.Name {
+		x.Sessions += p.change.Sessions
+		x.Present += p.change.Present
+	}
+	return x
+}
+
+// add counts s among the open sessions n times.
+func (x *Source) add(s *SessionState, n int) {
+	if s.Status() == Active {
+		x.Sessions += n
+		x.Present += n * s.Crowd.Present
+	}
 }
 
 // look adds to in what an evaluation needs.
@@ -111,10 +135,15 @@ func (p *planning) timers(in MatchInput) error {
 	return nil
 }
 
-// hold checks a hold of the event's session again.
+// hold checks a hold of the event's session again. Its condition is about the
+// session, so that the event that set it need not be read.
 func (p *planning) hold(t *Timer, in MatchInput) error {
-	at, _, err := p.again(t, in.Now)
-	if err != nil || at.Event == nil {
+	at := MatchInput{
+		Event:      &Event{ID: t.Event, Source: t.Source, Tenant: t.Tenant, Time: t.Set},
+		SessionKey: t.Session, Source: p.sender(t.Source, t.Tenant), Now: in.Now,
+	}
+	Refresh(at.Event, p.session, in.Now)
+	if err := p.look(&at, p.rules.NeedsOf(t.Rule)); err != nil {
 		return err
 	}
 	holds, wrong := p.rules.Holds(t, at)
@@ -131,7 +160,7 @@ func (p *planning) hold(t *Timer, in MatchInput) error {
 // again is what the rule of t sees at now: the event that set it, with its
 // session as it is. Its Event is nil if that is no longer stored.
 func (p *planning) again(t *Timer, now time.Time) (in MatchInput, s *SessionState, err error) {
-	in = MatchInput{SessionKey: t.Session, Source: p.tx.Sender(t.Source, t.Tenant), Now: now}
+	in = MatchInput{SessionKey: t.Session, Source: p.sender(t.Source, t.Tenant), Now: now}
 	if in.Event, err = p.tx.Event(t.Event); err != nil || in.Event == nil {
 		return in, nil, err
 	}
@@ -375,6 +404,7 @@ func (p *planning) setHold(m Match, in MatchInput) error {
 		return nil
 	}
 	t := p.timer(m, in, TimerHold, m.Hold.Key, in.Event.Time.Add(m.Hold.For))
+	t.Deadline = t.Due
 	return p.put(t)
 }
 
@@ -421,7 +451,7 @@ func (p *planning) overtaken(t *Timer, x *Expect, in MatchInput) error {
 			continue
 		}
 		then := MatchInput{
-			Event: ev, SessionKey: cmp.Or(session, SessionKeyOf(ev)), Source: p.tx.Sender(ev.Source, ev.Tenant),
+			Event: ev, SessionKey: cmp.Or(session, SessionKeyOf(ev)), Source: p.sender(ev.Source, ev.Tenant),
 			Now: in.Now, Trigger: in.Event, LateBy: max(0, ev.Time.Sub(t.Deadline)),
 		}
 		if err := p.look(&then, needs); err != nil {
@@ -742,7 +772,7 @@ func setSchedule(tx Tx, s Schedule, now time.Time) error {
 func scheduleKey(s Schedule) string { return s.Tenant + "|" + s.Rule }
 
 func tooLate(t *Timer, now time.Time) string {
-	return fmt.Sprintf("%s late: see late: of the rule", now.Sub(t.Due).Round(time.Second))
+	return fmt.Sprintf("%s late: see late: of the rule", now.Sub(cmp.Or(t.Deadline, t.Due)).Round(time.Second))
 }
 
 // Switch goes on with the open timers and the counters of rules that did not
@@ -758,7 +788,7 @@ func Switch(tx Tx, rules Planner, open []*Timer, first bool, now time.Time) (out
 			c.end(TimerCancelled, "the rule was removed or changed", "", now)
 			out.Cancelled++
 			cancelled[t.Rule] = true
-		case first && t.Kind == TimerExpect && t.State == TimerPending && t.Due.Before(now.Add(Grace)):
+		case first && t.waits() && t.Due.Before(now.Add(Grace)):
 			out.Kept++
 			c.Due = now.Add(Grace)
 		default:

@@ -78,11 +78,12 @@ func TestHold(t *testing.T) {
 		}}, "0s ping; 1h end", "1 hold pending", ""},
 		{"in the shadow", rule{hold: 10 * time.Minute, shadow: true}, "0s ping; 1h end", "1 hold pending", "10m0s then 1"},
 		{"a restart before", plain, "0s ping; 1m down; 9m up; 1h end", "1 hold pending", "10m0s then 1"},
-		{"down when it is due", plain, "0s ping; 1m down; 30m up; 1h end", "1 hold pending", "30m0s then 1"},
+		{"down when it is due", plain, "0s ping; 1m down; 30m up; 1h end", "1 hold pending", "30m30s then 1"},
+		{"down when it is due, and untrue after the start", empty, "0s joined ana; 1m left ana; 2m down; 30m up; 30m10s joined ana @9m; 1h end", "2 hold pending; 3 hold cancelled", ""},
 		{"late: skip", late(engine.Late{Skip: true}), "0s ping; 1m down; 30m up; 1h end", "1 hold pending", ""},
 		{"late: skip, but it is not", late(engine.Late{Skip: true}), "0s ping; 1m down; 9m up; 1h end", "1 hold pending", "10m0s then 1"},
 		{"later than late: says", late(engine.Late{Within: 15 * time.Minute}), "0s ping; 1m down; 26m up; 1h end", "1 hold pending", ""},
-		{"as late as late: says", late(engine.Late{Within: 15 * time.Minute}), "0s ping; 1m down; 25m up; 1h end", "1 hold pending", "25m0s then 1"},
+		{"as late as late: says", late(engine.Late{Within: 15 * time.Minute}), "0s ping; 1m down; 24m30s up; 1h end", "1 hold pending", "25m0s then 1"},
 	})
 }
 

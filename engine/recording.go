@@ -82,11 +82,23 @@ func (r *RecordingState) running(one bool) bool {
 	return started.After(stopped)
 }
 
+// stage orders what is said of a recording by how far it has come: some
+// platforms do not say when, and what arrives last is not what happened last.
+func (f *recordingFacts) stage() int {
+	switch f.Type {
+	case RecordingEnded, RecordingFailed:
+		return 2
+	case RecordingStopped:
+		return 1
+	}
+	return 0
+}
+
 // facts merges what all events said of the recording; later words win.
 func (r *RecordingState) facts() Recording {
 	var m Recording
 	all := slices.SortedFunc(maps.Values(r.Seen), func(a, b recordingFacts) int {
-		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Facts.Status, b.Facts.Status))
+		return cmp.Or(cmp.Compare(a.stage(), b.stage()), a.At.Compare(b.At), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Facts.Status, b.Facts.Status))
 	})
 	for _, f := range all {
 		x := f.Facts

@@ -28,8 +28,9 @@ const (
 )
 
 const (
-	// Grace is how long after its receipt, and after a start of the server, an
-	// expectation waits at least: what was sent in time may still be on its way.
+	// Grace is how long an expectation waits at least after the receipt of its
+	// event, and a hold or an expectation after a start of the server: what was
+	// sent in time may still be on its way.
 	Grace = 30 * time.Second
 	// lateWatch is how long an expected event is waited for after its time.
 	lateWatch = 24 * time.Hour
@@ -55,7 +56,7 @@ type Timer struct {
 	Event    string    `json:"event,omitempty"`   // that set it; "" for a schedule
 	Set      time.Time `json:"set"`
 	Due      time.Time `json:"due"`
-	Deadline time.Time `json:"deadline,omitzero"` // expect: the latest time of the awaited event
+	Deadline time.Time `json:"deadline,omitzero"` // hold, expect: its time by the rule; Due may be later
 	Since    time.Time `json:"since,omitzero"`    // expect: the earliest
 	Awaits   []string  `json:"awaits,omitempty"`  // expect: types
 	OnLate   bool      `json:"on_late,omitempty"` // expect: the rule has an on_late
@@ -73,6 +74,11 @@ type Timer struct {
 
 // Open reports whether the timer still has an effect.
 func (t *Timer) Open() bool { return t.State == TimerPending || t.State == TimerMissed }
+
+// waits reports whether an event could still end t before its time.
+func (t *Timer) waits() bool {
+	return t.State == TimerPending && (t.Kind == TimerHold || t.Kind == TimerExpect)
+}
 
 // end closes the timer.
 func (t *Timer) end(state, reason, by string, now time.Time) {

@@ -149,6 +149,9 @@ func (s *source) supplies(fact string) bool {
 	if fact == "session.host" {
 		fact = "participant.role"
 	}
+	if fact == "session.estimated" { // our own verdict
+		return true
+	}
 	if len(s.kind.Facts) == 0 || slices.Contains(s.kind.Facts, fact) {
 		return true
 	}
