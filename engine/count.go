@@ -1,0 +1,61 @@
+package engine
+
+import "fmt"
+
+// count gathers the event and reports whether it makes the count full.
+func (p *planning) count(m Match, in *MatchInput) (enough bool, err error) {
+	c := m.Count
+	added := Gathered{Event: in.Event.ID, At: in.Event.Time, Value: c.Value}
+	if err := p.tx.Gather("count", c.Key, m.Rule, m.Words, added); err != nil {
+		return false, err
+	}
+	all, err := p.tx.Gathered("count", c.Key)
+	if err != nil {
+		return false, err
+	}
+	spent := group(all, added, c.AtLeast, c.Within, c.Value != "")
+	if spent == nil {
+		p.suppress(Suppressed{Rule: m.Rule, By: "count", Note: fmt.Sprintf("%d of %d", near(all, c), c.AtLeast)})
+		return false, p.forgetOld(c, all)
+	}
+	var ids []string
+	for _, g := range spent {
+		ids = append(ids, g.Event)
+	}
+	if in.Events, err = p.events(ids, in.Event); err != nil {
+		return false, err
+	}
+	return true, p.tx.Spend("count", c.Key, ids)
+}
+
+// near is how many of the newest events could still be part of a full count.
+func near(all []Gathered, c *Count) int {
+	newest := all[len(all)-1].At
+	values := map[string]bool{}
+	n := 0
+	for _, g := range all {
+		if newest.Sub(g.At) <= c.Within {
+			values[g.Value] = true
+			n++
+		}
+	}
+	if c.Value != "" {
+		return len(values)
+	}
+	return n
+}
+
+// forgetOld drops what no later event can be near to, and what is too much.
+func (p *planning) forgetOld(c *Count, all []Gathered) error {
+	var old []string
+	newest := all[len(all)-1].At
+	for i, g := range all {
+		if newest.Sub(g.At) > c.Within+max(c.Within, overtaking) || len(all)-i > maxEvents {
+			old = append(old, g.Event)
+		}
+	}
+	if len(old) == 0 {
+		return nil
+	}
+	return p.tx.Spend("count", c.Key, old)
+}
