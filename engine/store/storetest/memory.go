@@ -64,7 +64,7 @@ func testCount(t *testing.T, h *harness) {
 }
 
 func testDigest(t *testing.T, h *harness) {
-	got, stop := h.finishing(t, engine.StreamUpdated)
+	_, stop := h.finishing(t, engine.StreamUpdated)
 	h.send(t, event(engine.SessionStarted, "s1", ""))
 	for range 3 {
 		h.send(t, event(engine.StreamUpdated, "s1", ""))
@@ -73,6 +73,7 @@ func testDigest(t *testing.T, h *harness) {
 	stop()
 	h.restart(t)
 	h.send(t, event(engine.StreamUpdated, "s2", ""))
+	var got chan engine.Due
 	got, stop = h.finishing(t, engine.StreamUpdated)
 	settle(3 * time.Minute)
 	if len(got) != 1 {
