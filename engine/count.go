@@ -1,6 +1,10 @@
 package engine
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"time"
+)
 
 // count gathers the event and reports whether it makes the count full.
 func (p *planning) count(m Match, in *MatchInput) (enough bool, err error) {
@@ -15,8 +19,8 @@ func (p *planning) count(m Match, in *MatchInput) (enough bool, err error) {
 	}
 	spent := group(all, added, c.AtLeast, c.Within, c.Value != "")
 	if spent == nil {
-		p.suppress(Suppressed{Rule: m.Rule, By: "count", Note: fmt.Sprintf("%d of %d", near(all, c), c.AtLeast)})
-		return false, p.forgetOld(c, all)
+		p.suppress(Suppressed{Rule: m.Rule, By: "count", Note: fmt.Sprintf("%d of %d", near(all, c, in.Now), c.AtLeast)})
+		return false, p.forgetOld(c, all, in.Now)
 	}
 	var ids []string
 	for _, g := range spent {
@@ -28,13 +32,24 @@ func (p *planning) count(m Match, in *MatchInput) (enough bool, err error) {
 	return true, p.tx.Spend("count", c.Key, ids)
 }
 
+// newest is the time of the newest event. One from the future does not count: it
+// would make all of today old.
+func newest(all []Gathered, now time.Time) time.Time {
+	for _, g := range slices.Backward(all) {
+		if !g.At.After(now) {
+			return g.At
+		}
+	}
+	return now
+}
+
 // near is how many of the newest events could still be part of a full count.
-func near(all []Gathered, c *Count) int {
-	newest := all[len(all)-1].At
+func near(all []Gathered, c *Count, now time.Time) int {
+	last := newest(all, now)
 	values := map[string]bool{}
 	n := 0
 	for _, g := range all {
-		if newest.Sub(g.At) <= c.Within {
+		if last.Sub(g.At).Abs() <= c.Within {
 			values[g.Value] = true
 			n++
 		}
@@ -46,11 +61,11 @@ func near(all []Gathered, c *Count) int {
 }
 
 // forgetOld drops what no later event can be near to, and what is too much.
-func (p *planning) forgetOld(c *Count, all []Gathered) error {
+func (p *planning) forgetOld(c *Count, all []Gathered, now time.Time) error {
 	var old []string
-	newest := all[len(all)-1].At
+	last := newest(all, now)
 	for i, g := range all {
-		if newest.Sub(g.At) > c.Within+max(c.Within, overtaking) || len(all)-i > maxEvents {
+		if last.Sub(g.At) > c.Within+max(c.Within, overtaking) || len(all)-i > maxEvents {
 			old = append(old, g.Event)
 		}
 	}

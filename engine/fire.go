@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"fmt"
 	"time"
 )
@@ -59,7 +58,7 @@ func (p *planning) fire(t *Timer, now, started time.Time) error {
 	if t.State == TimerMissed {
 		return p.end(t, TimerFired, "it did not come", "", now)
 	}
-	if p.rules.Late(t.Rule).skips(cmp.Or(t.Deadline, t.Due), now, started) {
+	if p.rules.Late(t.Rule).skips(t.time(), now, started) {
 		return p.end(t, TimerSkipped, tooLate(t, now), "", now)
 	}
 	in, s, err := p.again(t, now)
@@ -120,5 +119,5 @@ func (p *planning) held() string {
 }
 
 func tooLate(t *Timer, now time.Time) string {
-	return fmt.Sprintf("%s late: see late: of the rule", now.Sub(cmp.Or(t.Deadline, t.Due)).Round(time.Second))
+	return fmt.Sprintf("%s late: see late: of the rule", now.Sub(t.time()).Round(time.Second))
 }

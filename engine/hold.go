@@ -26,7 +26,9 @@ func (p *planning) setHold(m Match, in MatchInput) error {
 	if p.pending(TimerHold, m.Hold.Key) {
 		return nil
 	}
-	t := p.timer(m, in, TimerHold, m.Hold.Key, in.Event.Time.Add(m.Hold.For))
-	t.Deadline = t.Due
+	// What is delivered late may have been overtaken by nothing yet: what put an
+	// end to the hold comes right behind it.
+	settled := in.Event.Received.Add(min(m.Hold.For, Grace))
+	t := p.timer(m, in, TimerHold, m.Hold.Key, latest(in.Event.Time.Add(m.Hold.For), settled))
 	return p.put(t)
 }

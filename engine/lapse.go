@@ -15,8 +15,10 @@ const (
 	// departureGrace is how long participant_left may come after the end: a
 	// platform that throws everyone out reports the end first.
 	departureGrace = 10 * time.Second
-	// maxDepartures bounds the transaction that announces them.
+	// maxDepartures bounds the transaction that announces them, and in a crowd
+	// perDeparture, the people each of them is evaluated with.
 	maxDepartures = 200
+	perDeparture  = 200_000
 )
 
 // Look is when something follows by itself unless events say otherwise before:
@@ -90,9 +92,10 @@ func (s *SessionState) departure() time.Time {
 func (s *SessionState) leave(now time.Time) []Event {
 	var out []Event
 	end := s.ended().At
+	limit := max(1, min(maxDepartures, perDeparture/max(1, len(s.People))))
 	for _, id := range slices.Sorted(maps.Keys(s.People)) {
 		for _, c := range s.leaving(s.People[id]) {
-			if len(out) == maxDepartures {
+			if len(out) == limit {
 				return out
 			}
 			e := s.derived(ParticipantLeft, end, now)

@@ -61,6 +61,7 @@ func TestWhatFollowsByItself(t *testing.T) {
 		{"nothing before its time", []Event{ev(SessionStarted, 0), join(10, "a", "1")}, 3609, "", -1},
 		{"silence ends it as of the last sign of life", []Event{ev(SessionStarted, 0), ev(TrackPublished, 10)}, 3610, "session_ended 10 estimated", 10},
 		{"a recording that is ready is none, but breaks the silence", []Event{ev(SessionStarted, 0), ev(RecordingEnded, 100, rec("r", ""))}, 3699, "", -1},
+		{"a join is one when it happened", []Event{ev(SessionStarted, 0), ev(ParticipantJoined, 10, who("a", "1"), came(11))}, 3611, "session_ended 11 estimated", 11},
 		{"nor is a summary", []Event{ev(SessionStarted, 0), ev(ArtifactCreated, 100)}, 3700, "session_ended 0 estimated", 0},
 		{"which breaks it", []Event{ev(SessionStarted, 0), ev(ArtifactCreated, 100)}, 3699, "", -1},
 		{"nor is what we emit, which does not", []Event{ev(SessionStarted, 0), ev(Emitted, 100)}, 3600, "session_ended 0 estimated", 0},

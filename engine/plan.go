@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -158,24 +159,20 @@ func (p *planning) match(m Match, in MatchInput) error {
 	return p.pass(m, in, nil)
 }
 
-// events are stored events by id; at hand is the one that is not stored yet.
+// events are stored events by id; atHand is the one that is not stored yet.
 func (p *planning) events(ids []string, atHand *Event) ([]*Event, error) {
-	var all []*Event
-	for _, id := range ids {
-		if atHand != nil && id == atHand.ID {
-			copied := *atHand
-			all = append(all, &copied)
-			continue
-		}
-		ev, err := p.tx.Event(id)
-		if err != nil {
-			return nil, err
-		}
-		if ev != nil {
-			all = append(all, ev)
-		}
+	stored := ids
+	at := -1
+	if atHand != nil {
+		at = slices.Index(ids, atHand.ID)
+		stored = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == atHand.ID })
 	}
-	return all, nil
+	all, err := p.tx.Events(stored)
+	if at < 0 || err != nil {
+		return all, err
+	}
+	copied := *atHand
+	return slices.Insert(all, min(at, len(all)), &copied), nil
 }
 
 // timer is a new timer for a match.

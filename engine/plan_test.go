@@ -25,6 +25,8 @@ func TestCount(t *testing.T) {
 			"1 count 1 of 3; 2 count 1 of 3; 3 count 2 of 3; 4 count 1 of 3", "1h0m0s then 5 of 1,3,5"},
 		{"the latest closes the gap", three, "1h ping @0s; 1h ping @16m; 1h ping @8m; 1h ping @12m",
 			"1 count 1 of 3; 2 count 1 of 3; 3 count 2 of 3", "1h0m0s then 4 of 3,4,2"},
+		{"one from the future closes out nobody", three, "0s ping @9000h; 1m ping; 2m ping; 3m ping",
+			"1 count 0 of 3; 2 count 1 of 3; 3 count 2 of 3", "3m0s then 4 of 2,3,4"},
 		{"overtaken by an hour", three, "2h ping @0s; 2h ping @5m; 2h ping @65m; 2h ping @9m",
 			"1 count 1 of 3; 2 count 2 of 3; 3 count 1 of 3", "2h0m0s then 4 of 1,2,4"},
 		{"overtaken by more", three, "2h ping @0s; 2h ping @5m; 2h ping @76m; 2h ping @9m",
@@ -60,7 +62,7 @@ func TestHold(t *testing.T) {
 		{"a further match changes nothing", plain, "0s ping; 5m ping; 1h end", "1 hold pending; 2 pending", "10m0s then 1"},
 		{"it can hold again", plain, "0s ping; 15m ping; 1h end", "1 hold pending; 2 hold pending", "10m0s then 1; 25m0s then 2"},
 		{"the time counts from the event", plain, "5m ping @1m; 1h end", "1 hold pending", "11m0s then 1"},
-		{"but is never past", plain, "1h ping @0s; 2h end", "1 hold pending", "1h0m0s then 1"},
+		{"but is never past", plain, "1h ping @0s; 2h end", "1 hold pending", "1h0m30s then 1"},
 		{"an error ends it", rule{hold: 10 * time.Minute, cond: func(in engine.MatchInput) (bool, error) {
 			if n := in.Event.Session.Present; n != nil && *n > 0 {
 				return false, errors.New("odd")
@@ -103,6 +105,7 @@ func TestExpect(t *testing.T) {
 	gathered.digest, rare.cooldown = 20*time.Minute, time.Hour
 	skip := host
 	skip.late = engine.Late{Skip: true}
+	with := func(r rule, l engine.Late) rule { r.late = l; return r }
 	tell(t, []story{
 		{"it does not come", host, "0s started; 1h end", "1 expect pending", "5m0s then 1"},
 		{"it comes in time", host, "0s started; 4m joined host; 1h end", "1 expect pending; 2 expect met", ""},
@@ -142,6 +145,8 @@ func TestExpect(t *testing.T) {
 		{"what was before does not count", again, "10m ping; 11m joined host @5m; 12m ended @5m; 1h end", "1 expect pending", "15m0s then 1"},
 		{"of any session, and had been stopped elsewhere", anywhere, "1m ended S2; 2m started @0s; 1h end", "2 expect pending", "5m0s then 2"},
 		{"down when it is due", host, "0s started; 4m down; 20m up; 1h end", "1 expect pending", "20m30s then 1"},
+		{"late: is about downtime", with(host, engine.Late{Within: time.Minute}), "20m started @0s; 1h end", "1 expect pending", "20m30s then 1"},
+		{"late: is not about the start's grace", with(host, engine.Late{Within: 20 * time.Second}), "0s started; 4m45s down; 4m50s up; 1h end", "1 expect pending", "5m20s then 1"},
 		{"down when it is due, and told after the start", host, "0s started; 4m down; 20m up; 20m10s joined host @3m; 1h end", "1 expect pending; 2 expect met", ""},
 		{"down when it is due, and late after the start", watched, "0s started; 4m down; 20m up; 20m10s joined host @6m; 1h end", "1 expect pending", "20m30s then 1; 20m30s on_late 2 after 1, 1m0s late"},
 		{"due right after the start", host, "0s started; 4m50s down; 4m55s up; 1h end", "1 expect pending", "5m25s then 1"},

@@ -17,6 +17,8 @@ type recordingFacts struct {
 	Type  string    `json:"type"`
 	At    time.Time `json:"at"`
 	Facts Recording `json:"facts"`
+	// Untold: the platform does not say when; At is when it was received.
+	Untold bool `json:"untold,omitempty"`
 }
 
 // before reports whether f is kept rather than g. Of two at one moment one
@@ -44,7 +46,7 @@ func (s *SessionState) foldRecording(ev *Event) (repeat bool) {
 		s.Recordings[ev.Recording.ID] = r
 	}
 	old, seen := r.Seen[key]
-	facts := recordingFacts{Type: ev.Type, At: ev.Time, Facts: ev.Recording}
+	facts := recordingFacts{Type: ev.Type, At: ev.Time, Facts: ev.Recording, Untold: slices.Contains(ev.Derived, "event.time")}
 	if !seen || facts.before(&old) {
 		r.Seen[key] = facts
 	}
@@ -82,8 +84,8 @@ func (r *RecordingState) running(one bool) bool {
 	return started.After(stopped)
 }
 
-// stage orders what is said of a recording by how far it has come: some
-// platforms do not say when, and what arrives last is not what happened last.
+// stage is how far a recording has come. It orders what is said where the
+// platform does not say when: what arrives last is not what happened last.
 func (f *recordingFacts) stage() int {
 	switch f.Type {
 	case RecordingEnded, RecordingFailed:
@@ -97,8 +99,15 @@ func (f *recordingFacts) stage() int {
 // facts merges what all events said of the recording; later words win.
 func (r *RecordingState) facts() Recording {
 	var m Recording
+	untold := false
+	for _, f := range r.Seen {
+		untold = untold || f.Untold
+	}
 	all := slices.SortedFunc(maps.Values(r.Seen), func(a, b recordingFacts) int {
-		return cmp.Or(cmp.Compare(a.stage(), b.stage()), a.At.Compare(b.At), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Facts.Status, b.Facts.Status))
+		if d := cmp.Compare(a.stage(), b.stage()); untold && d != 0 {
+			return d
+		}
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Facts.Status, b.Facts.Status))
 	})
 	for _, f := range all {
 		x := f.Facts

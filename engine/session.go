@@ -131,7 +131,7 @@ func (s *SessionState) Fold(ev *Event) (repeat bool, touched []*Person) {
 func (s *SessionState) foldSent(ev *Event) (repeat bool, touched []*Person) {
 	s.foldFacts(ev)
 	if showsLife(ev.Type) {
-		s.reckon(ev.Received, func() { s.foldLife(ev.Time) })
+		s.reckon(ev.Received, func() { s.foldLife(latest(ev.Time, latest(ev.Participant.Joined, ev.Participant.Left))) })
 	}
 	switch ev.Type {
 	case SessionCreated:

@@ -132,9 +132,11 @@ type Tx interface {
 	// Event is a stored event with its Raw, also one of this transaction, as a
 	// copy the caller may change; nil if it is no longer there.
 	Event(id string) (*Event, error)
+	// Events are stored events by id, those that are still there, without Raw.
+	Events(ids []string) ([]*Event, error)
 	// EventsOf are stored events of these types, of a session (or of a source,
 	// if session is ""; of all, if source is "" too), that happened from since
-	// until the end and were received after since less an hour: at most 1,000,
+	// until the end and were received after since less a minute: at most 1,000,
 	// oldest first.
 	EventsOf(source, session string, types []string, since, until time.Time) ([]*Event, error)
 	// Session is the state of a session; nil if there is none.

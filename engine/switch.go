@@ -17,7 +17,7 @@ func Switch(tx Tx, rules Planner, open []*Timer, first bool, now time.Time) (out
 			cancelled[t.Rule] = true
 		case first && t.waits() && t.Due.Before(now.Add(Grace)):
 			out.Kept++
-			c.Due = now.Add(Grace)
+			c.At, c.Due = t.time(), now.Add(Grace)
 		default:
 			out.Kept++
 			continue

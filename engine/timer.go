@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -56,7 +57,8 @@ type Timer struct {
 	Event    string    `json:"event,omitempty"`   // that set it; "" for a schedule
 	Set      time.Time `json:"set"`
 	Due      time.Time `json:"due"`
-	Deadline time.Time `json:"deadline,omitzero"` // hold, expect: its time by the rule; Due may be later
+	At       time.Time `json:"at,omitzero"`       // its time before a start of the server put off Due
+	Deadline time.Time `json:"deadline,omitzero"` // expect: the latest time of the awaited event
 	Since    time.Time `json:"since,omitzero"`    // expect: the earliest
 	Awaits   []string  `json:"awaits,omitempty"`  // expect: types
 	OnLate   bool      `json:"on_late,omitempty"` // expect: the rule has an on_late
@@ -74,6 +76,9 @@ type Timer struct {
 
 // Open reports whether the timer still has an effect.
 func (t *Timer) Open() bool { return t.State == TimerPending || t.State == TimerMissed }
+
+// time is when the time of t comes by its rule.
+func (t *Timer) time() time.Time { return cmp.Or(t.At, t.Due) }
 
 // waits reports whether an event could still end t before its time.
 func (t *Timer) waits() bool {
@@ -169,19 +174,13 @@ type Awaited struct {
 // Late says what becomes of what came due while the server was down.
 type Late struct {
 	Skip   bool          // it is left out
-	Within time.Duration // it is left out when it is later than this; 0: never
+	Within time.Duration // it is left out if it is later than this; 0: never
 }
 
 // skips reports whether what was due at due is left out at now by a server
 // that runs since started.
 func (l Late) skips(due, now, started time.Time) bool {
-	switch {
-	case l.Skip:
-		return due.Before(started)
-	case l.Within > 0:
-		return now.Sub(due) > l.Within
-	}
-	return false
+	return due.Before(started) && (l.Skip || l.Within > 0 && now.Sub(due) > l.Within)
 }
 
 // Schedule is a rule that fires by the clock.
@@ -204,24 +203,24 @@ type Gathered struct {
 // at least n, of different values if distinct, no two further apart than
 // within. nil: there is no such group. all is sorted by time.
 func group(all []Gathered, added Gathered, n int, within time.Duration, distinct bool) []Gathered {
+	values := map[string]int{} // of all[i:end]
+	end := 0
 	for i, first := range all {
 		if first.At.After(added.At) {
 			break
 		}
-		if added.At.Sub(first.At) > within {
-			continue
+		for ; end < len(all) && all[end].At.Sub(first.At) <= within; end++ {
+			values[all[end].Value]++
 		}
-		end := i
-		for end < len(all) && all[end].At.Sub(first.At) <= within {
-			end++
+		enough := end-i >= n
+		if distinct {
+			enough = len(values) >= n
 		}
-		in := all[i:end]
-		values := map[string]bool{}
-		for _, g := range in {
-			values[g.Value] = true
+		if enough && added.At.Sub(first.At) <= within {
+			return slices.Clone(all[i:end])
 		}
-		if (distinct && len(values) >= n) || (!distinct && len(in) >= n) {
-			return slices.Clone(in)
+		if values[first.Value]--; values[first.Value] == 0 {
+			delete(values, first.Value)
 		}
 	}
 	return nil

@@ -18,9 +18,11 @@ func decisive() []string {
 }
 
 // fingerprint names the content of the decisive keys. Comments, quotes, the
-// order of keys and the layout make no difference.
-func fingerprint(got map[string]node) string {
+// order of keys and the layout make no difference. zone is the time zone of
+// what is due by the clock.
+func fingerprint(got map[string]node, zone string) string {
 	h := sha256.New()
+	fmt.Fprintf(h, "%d:%s", len(zone), zone)
 	for _, name := range decisive() {
 		if n, given := got[name]; given {
 			fmt.Fprintf(h, "%s=", name)

@@ -109,3 +109,18 @@ func TestFingerprintOther(t *testing.T) {
 		t.Errorf("a rule that is not there has words %q", got)
 	}
 }
+
+// The moments of the clock are others in another time zone.
+func TestFingerprintOfTimezone(t *testing.T) {
+	for when, same := range map[string]bool{
+		`when: { schedule: "0 8 * * *" }`:                        false,
+		"when: session_ended\n    digest: { at: \"0 8 * * *\" }": false,
+		"when: session_ended\n    digest: { every: 5m }":         true,
+	} {
+		text := wordsHead + when + "\n    then: [ log: x ]\n"
+		madrid := mustLoad(t, text).Words("a")
+		if other := mustLoad(t, strings.Replace(text, "Europe/Madrid", "Asia/Tokyo", 1)).Words("a"); (madrid == other) != same {
+			t.Errorf("%s: the same in another time zone is %v, want %v", when, !same, same)
+		}
+	}
+}

@@ -51,7 +51,11 @@ func (l *loader) readWords(r *rule, got map[string]node, sc scope, scoped bool) 
 	if r.Shadow {
 		r.keyName += "~shadow" // no id has a ~
 	}
-	r.fingerprint = fingerprint(got)
+	zone := ""
+	if r.schedule != nil || r.digest != nil && r.digest.every == 0 {
+		zone = l.loc.String() // their moments are others elsewhere
+	}
+	r.fingerprint = fingerprint(got, zone)
 }
 
 // checkTogether reports words that do not go together.

@@ -102,12 +102,13 @@ type fire struct {
 
 func (j *fire) apply(b *batch) error {
 	j.at, j.done, j.errs = "", nil, nil
+	full := len(b.newest) + followAtOnce
 	if b.rules == nil {
 		return nil
 	}
 	for range b.alarm.limit {
 		t := b.timers.due(b.now)
-		if t == nil || len(b.newest) > followAtOnce {
+		if t == nil || len(b.newest) > full {
 			break
 		}
 		j.at = t.ID
@@ -124,7 +125,7 @@ func (j *fire) apply(b *batch) error {
 		return err
 	}
 	for _, key := range keys {
-		if len(b.newest) > followAtOnce {
+		if len(b.newest) > full {
 			break
 		}
 		j.at = key
@@ -165,6 +166,11 @@ func (j *fire) giveUp(b *batch, t *engine.Timer, why string) error {
 	c := *t
 	c.State, c.Reason, c.Ended = engine.TimerFailed, why, b.now
 	b.putTimer(&c)
+	if t.Kind == engine.TimerDigest {
+		if err := (tx{b}).Spend(t.Kind, t.Key, nil); err != nil {
+			return err
+		}
+	}
 	j.done = append(j.done, t.ID)
 	return nil
 }

@@ -33,6 +33,10 @@ type committer struct {
 	turns    turns
 	timers   timers
 	alarm    alarm
+
+	whereabouts whereabouts
+	lastSession int64 // seq of the newest session
+
 	tables   tables
 	refusals *refusals
 	runs     *dispatcher
@@ -62,26 +66,27 @@ func newCommitter(o Options, path string, runs *dispatcher) *committer {
 		log:      newWalLog(),
 		alarm:    newAlarm(),
 		tables: tables{
-			events: newTable(`events (id, source, type, room_id, room_name, session, received, runs,
+			events: newTable(`events (id, source, type, room_id, room_name, session, meeting, received, runs,
 				delivery, part, remote, size, status, revision, outcome, facts, raw)`, ""),
 			seen: newTable(`seen (bucket, key)`, ""),
-			sessions: newTable(sessionTable, `ON CONFLICT (key) DO UPDATE SET id = excluded.id, room = excluded.room,
+			sessions: newTable(sessionTable, `ON CONFLICT DO UPDATE SET id = excluded.id, room = excluded.room,
 				room_name = excluded.room_name, status = excluded.status, present = excluded.present,
 				last = excluded.last, look = excluded.look, state = excluded.state`),
-			states: newTable(sessionTable, `ON CONFLICT (key) DO UPDATE SET last = excluded.last, state = excluded.state`),
+			states: newTable(sessionTable, `ON CONFLICT DO UPDATE SET last = excluded.last, state = excluded.state`),
 			people: newTable(`people (session, id, state)`, `ON CONFLICT DO UPDATE SET state = excluded.state`),
-			runs:   newTable(`runs (id, rule, source, session, room, event, trigger, state, due, turn, epoch, created, shadow, body)`, ""),
-			timers: newTable(`timers (id, key, kind, rule, session, event, state, due, body)`,
+			runs:   newTable(`runs (id, rule, source, session, meeting, room, event, trigger, state, due, turn, epoch, created, shadow, body)`, ""),
+			timers: newTable(`timers (id, key, kind, rule, session, meeting, event, state, due, body)`,
 				`ON CONFLICT (id) DO UPDATE SET state = excluded.state, due = excluded.due, body = excluded.body`),
 		},
 	}
 }
 
-const sessionTable = `sessions (key, id, source, room, room_name, status, present, last, look, state)`
+const sessionTable = `sessions (seq, key, id, source, room, room_name, status, present, last, look, state)`
 
 // use makes w the connection that writes and reads what is kept in memory.
 func (c *committer) use(w *writer) error {
 	c.sessions, c.events = newLRU[string, *session](), newLRU[string, *engine.Event]()
+	c.whereabouts = whereabouts{}
 	var err error
 	if c.sources, err = loadSources(w); err != nil {
 		return err
@@ -93,6 +98,9 @@ func (c *committer) use(w *writer) error {
 		return err
 	}
 	if err := c.findLook(w); err != nil {
+		return err
+	}
+	if _, err := w.one(`SELECT coalesce(max(seq), 0) FROM sessions`, nil, &c.lastSession); err != nil {
 		return err
 	}
 	c.w, c.log.written = w, 0

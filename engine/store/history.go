@@ -46,6 +46,33 @@ func (x tx) Event(id string) (*engine.Event, error) {
 	return copied(found), nil
 }
 
+// Events implements engine.Tx.
+func (x tx) Events(ids []string) ([]*engine.Event, error) {
+	found := map[string]*engine.Event{}
+	for _, id := range ids {
+		if ev := x.b.news[id]; ev != nil {
+			found[id] = copied(ev)
+		}
+	}
+	err := x.b.w.each(`SELECT facts, NULL FROM events WHERE id IN (SELECT value FROM json_each(?))`, []any{jsonList(ids)}, func(r *sql.Rows) error {
+		ev, wrong := scanFacts(r)
+		if wrong != nil {
+			x.b.o.Log.Error("stored event cannot be read", "error", wrong.Error())
+			return nil
+		}
+		found[ev.ID] = ev
+		return nil
+	})
+	var all []*engine.Event
+	for _, id := range ids {
+		if ev := found[id]; ev != nil {
+			ev.Raw = nil
+			all = append(all, ev)
+		}
+	}
+	return all, wrap(err, "events")
+}
+
 func scanFacts(r *sql.Rows) (*engine.Event, error) {
 	var facts sql.RawBytes
 	var raw []byte
@@ -61,7 +88,7 @@ var errEnough = errors.New("enough")
 
 // EventsOf implements engine.Tx.
 func (x tx) EventsOf(source, session string, types []string, since, until time.Time) ([]*engine.Event, error) {
-	b, received := x.b, since.Add(-time.Hour)
+	b, received := x.b, since.Add(-fastClock)
 	var all []*engine.Event // newest first
 	fits := func(ev *engine.Event) bool {
 		return !ev.Time.Before(since) && !ev.Time.After(until) && !ev.Received.Before(received)
@@ -81,7 +108,7 @@ func (x tx) EventsOf(source, session string, types []string, since, until time.T
 	args := []any{first, jsonList(types), received.UnixMicro()}
 	switch {
 	case session != "":
-		query += ` AND session = ? AND session <> ''`
+		query += ` AND meeting = (SELECT seq FROM sessions WHERE key = ?)`
 		args = append(args, session)
 	default:
 		args[0] = max(first, last-maxScanned)
@@ -157,7 +184,7 @@ func (b *batch) addEvent(ev *engine.Event, session string, from origin, out *eng
 		return err
 	}
 	d := from.delivery
-	b.tables.events.add(ev.ID, ev.Source, ev.Type, ev.Room.ID, ev.Room.Name, session, ev.Received.UnixMicro(),
+	b.tables.events.add(ev.ID, ev.Source, ev.Type, ev.Room.ID, ev.Room.Name, session, b.meeting(session), ev.Received.UnixMicro(),
 		len(out.Runs), d.ID, from.part, d.Remote, d.Size, d.Status, b.rules.Revision(), string(outcome), string(facts), []byte(ev.Raw))
 	return nil
 }

@@ -18,6 +18,9 @@ const (
 	// maxScanned among how many it searches for them.
 	maxEvents  = 1000
 	maxScanned = 50_000
+	// fastClock is how far a platform's clock may be ahead of ours when a look
+	// back searches among the events received since a moment.
+	fastClock = time.Minute
 	// maxSessions is how many sessions a scheduled rule sees.
 	maxSessions = 1000
 )

@@ -129,12 +129,13 @@ func (r *Reader) Stats(ctx context.Context) (engine.Stats, error) {
 	s := engine.Stats{Runs: map[string]int64{}}
 	var runs, pages int64
 	// Rows are added at the end and removed at the beginning only, so that
-	// nothing needs to be counted one by one.
+	// nothing needs to be counted one by one. (SQLite scans the table for both
+	// in one SELECT.)
 	err := r.db.QueryRowContext(ctx, `SELECT
-		(SELECT coalesce(max(seq) - min(seq) + 1, 0) FROM events),
+		coalesce((SELECT max(seq) FROM events) - (SELECT min(seq) FROM events) + 1, 0),
 		(SELECT count(*) FROM refused),
 		(SELECT coalesce(sum(n), 0) FROM counters WHERE name = 'refused'),
-		(SELECT coalesce(max(seq) - min(seq) + 1, 0) FROM runs),
+		coalesce((SELECT max(seq) FROM runs) - (SELECT min(seq) FROM runs) + 1, 0),
 		(SELECT count(*) FROM sessions WHERE status = 'active'),
 		(SELECT coalesce(max(seq), 0) FROM entries),
 		(SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)`).
@@ -199,8 +200,7 @@ func (r *Reader) ofSession(ctx context.Context, f *filter, q string) (known bool
 	if err != nil || len(keys) == 0 {
 		return false, err
 	}
-	f.add("session <> ''") // lets the index answer
-	f.add("session IN (SELECT value FROM json_each(?))", jsonList(keys))
+	f.add("meeting IN (SELECT seq FROM sessions WHERE key IN (SELECT value FROM json_each(?)))", jsonList(keys))
 	return true, nil
 }
 

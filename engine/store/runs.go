@@ -218,7 +218,7 @@ func (r *Reader) eventsByID(ctx context.Context, ids []string) ([]*engine.Event,
 		return nil, nil
 	}
 	found := map[string]*engine.Event{}
-	err := r.each(ctx, eventColumns+`, raw FROM events WHERE id IN (SELECT value FROM json_each(?))`, []any{jsonList(ids)}, func(rows *sql.Rows) error {
+	err := r.each(ctx, eventColumns+`, NULL FROM events WHERE id IN (SELECT value FROM json_each(?))`, []any{jsonList(ids)}, func(rows *sql.Rows) error {
 		var raw json.RawMessage
 		e, err := scanEvent(rows, &raw)
 		found[e.ID] = &e.Event

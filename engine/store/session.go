@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -15,14 +14,12 @@ import (
 const cachedSessions = 20_000
 
 // roomSessions is how many of a room's sessions an event without a session id
-// is compared with; openSessions, of a source's, for one without a room.
-const (
-	roomSessions = 50
-	openSessions = 1000
-)
+// is compared with.
+const roomSessions = 50
 
 // session is the state of a session in the committer's hands.
 type session struct {
+	seq      int64
 	state    *engine.SessionState
 	open     bool // as counted in its source
 	present  int
@@ -84,7 +81,8 @@ func (b *batch) session(ev *engine.Event) (*session, error) {
 }
 
 func (b *batch) newSession(state *engine.SessionState) *session {
-	s := &session{state: state}
+	b.lastSession++
+	s := &session{seq: b.lastSession, state: state}
 	b.sessions.put(state.Key, s)
 	delete(b.absent, state.Key)
 	room := roomKey{state.Source, state.Room.ID}
@@ -125,12 +123,12 @@ func (b *batch) load(key string) (*session, error) {
 		return s, nil
 	}
 	s := &session{state: &engine.SessionState{People: map[string]*engine.Person{}}}
-	err := b.w.each(`SELECT id, room, room_name, status, present, coalesce(look, 0), state FROM sessions WHERE key = ?`,
+	err := b.w.each(`SELECT seq, id, room, room_name, status, present, coalesce(look, 0), state FROM sessions WHERE key = ?`,
 		[]any{key}, func(r *sql.Rows) error {
 			var text sql.RawBytes
 			c := &s.row
 			c.stored = true
-			if err := r.Scan(&c.id, &c.room, &c.roomName, &c.status, &c.present, &c.look, &text); err != nil {
+			if err := r.Scan(&s.seq, &c.id, &c.room, &c.roomName, &c.status, &c.present, &c.look, &text); err != nil {
 				return err
 			}
 			return decode(text, s.state)
@@ -213,25 +211,6 @@ func (b *batch) sessionOfRoom(ev *engine.Event) (*session, error) {
 	return of(best), nil
 }
 
-// sessionOfPerson is the newest open session of an event that names its
-// participant only.
-func (b *batch) sessionOfPerson(ev *engine.Event) (*session, error) {
-	id := cmp.Or(ev.Participant.ID, ev.Participant.ConnectionID)
-	for i := range b.dirty { // what is not in the table yet
-		s := b.dirty[len(b.dirty)-1-i]
-		if s.open && s.state.Source == ev.Source && s.state.People[id] != nil {
-			return s, nil
-		}
-	}
-	keys, err := b.keys(`SELECT s.key FROM
-		(SELECT seq, key FROM sessions WHERE source = ? AND status = 'active' ORDER BY seq DESC LIMIT ?) s
-		CROSS JOIN people p ON p.session = s.key AND p.id = ? ORDER BY s.seq DESC LIMIT 1`, ev.Source, openSessions, id)
-	if err != nil || len(keys) == 0 {
-		return nil, err
-	}
-	return b.load(keys[0])
-}
-
 func (b *batch) keys(query string, args ...any) (keys []string, err error) {
 	err = b.w.each(query, args, func(r *sql.Rows) error {
 		var k string
@@ -258,6 +237,15 @@ func (b *batch) touch(s *session, people []*engine.Person) {
 	src.count(s, -1)
 	s.open, s.present = s.state.Status() == engine.Active, s.state.Crowd.Present
 	src.count(s, 1)
+	b.whereabouts.seen(s, people)
+}
+
+// meeting is the seq of a session of this batch, null without one.
+func (b *batch) meeting(key string) any {
+	if s, known := b.sessions.get(key); known && s != nil {
+		return s.seq
+	}
+	return nil
 }
 
 // gatherSession gathers the row of a session.
@@ -280,7 +268,7 @@ func (b *batch) gatherSession(s *session) error {
 	if s.row == row {
 		into = b.tables.states
 	}
-	into.add(x.Key, row.id, x.Source, row.room, row.roomName, row.status, row.present, x.Last.UnixMicro(), null(row.look), string(text))
+	into.add(s.seq, x.Key, row.id, x.Source, row.room, row.roomName, row.status, row.present, x.Last.UnixMicro(), null(row.look), string(text))
 	s.row, s.dirty, s.replaced, s.idle = row, false, false, false
 	return nil
 }

@@ -13,16 +13,25 @@ import (
 	"github.com/gavelhq/gavel/engine"
 )
 
+// byID lets the index sessions_id answer; sessions it does not have are found
+// by their keys.
+const (
+	byID  = ` FROM sessions WHERE key <> source || '/' || id AND id `
+	byKey = ` FROM sources s JOIN sessions ON key `
+)
+
 // called selects a column of the sessions whose key or platform's id is q.
 func called(column, q string) (query string, args []any) {
-	return `SELECT ` + column + ` FROM sessions WHERE key = ? UNION SELECT ` + column + ` FROM sessions WHERE id = ?`, []any{q, q}
+	column = `SELECT sessions.` + column
+	return column + ` FROM sessions WHERE key = ? UNION ` + column + byID + `= ? UNION ` + column + byKey + `= s.name || '/' || ?`, []any{q, q, q}
 }
 
 // begins is like called, for the start of a key or id.
 func begins(column, q string) (query string, args []any) {
 	end := q + "\U0010FFFF"
-	return `SELECT ` + column + ` FROM sessions WHERE key >= ? AND key < ? UNION SELECT ` + column + ` FROM sessions WHERE id >= ? AND id < ?`,
-		[]any{q, end, q, end}
+	column = `SELECT sessions.` + column
+	return column + ` FROM sessions WHERE key >= ? AND key < ? UNION ` + column + byID + `>= ? AND id < ? UNION ` +
+		column + byKey + `>= s.name || '/' || ? AND key < s.name || '/' || ?`, []any{q, end, q, end, q, end}
 }
 
 // Sessions are the sessions that q selects, as they are now, without their
@@ -66,7 +75,7 @@ func sessionFilter(q engine.Query) (f filter) {
 	f.text("source", q.Source)
 	f.text("status", q.State)
 	if q.Active {
-		f.add("status = 'active'")
+		f.add("seq IN (SELECT seq FROM sessions WHERE status = 'active')") // lets the index answer
 	}
 	if q.Room != "" {
 		f.add("(room = ? OR room_name = ?)", q.Room, q.Room)

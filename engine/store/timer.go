@@ -186,7 +186,7 @@ func (b *batch) gatherTimers() error {
 			return wrap(err, "timer "+id)
 		}
 		key := timerKey(t)
-		b.tables.timers.add(t.ID, key[:], t.Kind, t.Rule, t.Session, t.Event, t.State, t.Due.UnixMicro(), string(body))
+		b.tables.timers.add(t.ID, key[:], t.Kind, t.Rule, t.Session, b.meeting(t.Session), t.Event, t.State, t.Due.UnixMicro(), string(body))
 	}
 	return nil
 }

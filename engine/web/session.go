@@ -41,7 +41,7 @@ type Timer struct {
 	Event    string    `json:"event,omitempty"`   // that set it
 	Set      time.Time `json:"set"`
 	Due      time.Time `json:"due"`
-	Deadline time.Time `json:"deadline,omitzero"` // hold, expect: its time by the rule
+	Deadline time.Time `json:"deadline,omitzero"` // expect: the latest time of what is awaited
 	Awaits   []string  `json:"awaits,omitempty"`  // expect: event types
 	Events   int       `json:"events_count,omitempty"`
 	Dropped  int       `json:"events_dropped,omitempty"` // further ones of a digest

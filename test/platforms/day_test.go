@@ -41,8 +41,8 @@ func TestDay(t *testing.T) {
 	key := newDyteKey(t)
 	seeds, s := []uint64{1, 2}, size{rooms: 2, meetings: 3}
 	if os.Getenv("GAVEL_LONG") != "" {
-		seeds, s = nil, size{rooms: 6, meetings: 8}
-		for seed := range uint64(20) {
+		seeds, s = nil, size{rooms: 4, meetings: 6}
+		for seed := range uint64(12) {
 			seeds = append(seeds, 1000+seed)
 		}
 	}

@@ -180,7 +180,7 @@ func (s scale) asks(ctx context.Context, out io.Writer, p *process, bin, big str
 // rates measures how fast deliveries are accepted, beside an empty store.
 func (s scale) rates(ctx context.Context, out io.Writer, bin, rules, dir string, met *bool) error {
 	big := filepath.Join(dir, "big")
-	var alone, http [2][]float64
+	var alone, http, bytes [2][]float64
 	fmt.Fprintf(out, "%-10s %14s %14s %14s %14s\n", "accepts/s", "store, empty", "store, big", "http, empty", "http, big")
 	for i := range s.rounds {
 		var row [4]float64
@@ -189,12 +189,13 @@ func (s scale) rates(ctx context.Context, out io.Writer, bin, rules, dir string,
 			if err != nil {
 				return err
 			}
-			rate, err := inProcess(ctx, data, rulesText, 20_000_000+i*s.deliveries, s.deliveries, s.clients, s.plan.rooms)
+			got, err := inProcess(ctx, data, rulesText, 20_000_000+i*s.deliveries, s.deliveries, s.clients, s.plan.rooms)
 			stop()
 			if err != nil {
 				return fmt.Errorf("store alone: %w", err)
 			}
-			alone[j], row[j] = append(alone[j], rate), rate
+			alone[j], row[j] = append(alone[j], got.rate), got.rate
+			bytes[j] = append(bytes[j], got.bytes)
 		}
 		for j, data := range []string{filepath.Join(dir, fmt.Sprint("served-", i)), big} {
 			p, err := start(ctx, bin, rules, data)
@@ -210,6 +211,8 @@ func (s scale) rates(ctx context.Context, out io.Writer, bin, rules, dir string,
 		fmt.Fprintf(out, "%-10d %14.0f %14.0f %14.0f %14.0f\n", i+1, row[0], row[1], row[2], row[3])
 	}
 	fmt.Fprintf(out, "%-10s %14.0f %14.0f %14.0f %14.0f\n", "median", middle(alone[0]), middle(alone[1]), middle(http[0]), middle(http[1]))
+	fmt.Fprintf(out, "%-10s %11.1f KB %11.1f KB   written for each delivery, whatever else the machine does\n",
+		"", middle(bytes[0])/1024, middle(bytes[1])/1024)
 	for _, kind := range []struct {
 		name string
 		r    [2][]float64

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,21 +41,26 @@ func meetings(first, n, rooms int, now time.Time) ([]engine.Delivery, error) {
 	return all, nil
 }
 
-// inProcess is how many deliveries a second the store in dir takes from so many
-// clients.
-func inProcess(ctx context.Context, dir, rules string, first, n, clients, rooms int) (rate float64, err error) {
+// taken says how a store took a run of deliveries.
+type taken struct {
+	rate  float64 // a second
+	bytes float64 // written for each, to the log and by copying it
+}
+
+// inProcess has the store in dir take deliveries from so many clients.
+func inProcess(ctx context.Context, dir, rules string, first, n, clients, rooms int) (out taken, err error) {
 	now := time.Now()
 	warm, err := meetings(first, n/10, rooms, now)
 	if err != nil {
-		return 0, err
+		return out, err
 	}
 	measured, err := meetings(first+n/10, n/4, rooms, now)
 	if err != nil {
-		return 0, err
+		return out, err
 	}
 	r, err := openRig(ctx, dir, rules, func() string { return ulid.Make().String() })
 	if err != nil {
-		return 0, err
+		return out, err
 	}
 	defer func() { err = errors.Join(err, r.stop()) }()
 	var ids atomic.Int64
@@ -62,14 +68,35 @@ func inProcess(ctx context.Context, dir, rules string, first, n, clients, rooms 
 		return func(_, i int) error { return r.accept(ctx, fmt.Sprint(first, "-", ids.Add(1)), all[i], time.Now()) }
 	}
 	if err := each(len(warm), clients, take(warm)); err != nil {
-		return 0, err
+		return out, err
 	}
 	if err := r.idle(ctx); err != nil {
-		return 0, err
+		return out, err
+	}
+	before, err := written()
+	if err != nil {
+		return out, err
 	}
 	began := time.Now()
-	err = each(len(measured), clients, take(measured))
-	return float64(len(measured)) / time.Since(began).Seconds(), err
+	if err := each(len(measured), clients, take(measured)); err != nil {
+		return out, err
+	}
+	out.rate = float64(len(measured)) / time.Since(began).Seconds()
+	after, err := written()
+	out.bytes = float64(after-before) / float64(len(measured))
+	return out, err
+}
+
+// written is what this process has written so far, in bytes. Unlike a rate it
+// does not depend on what else the machine does.
+func written() (n int64, err error) {
+	text, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		return 0, err
+	}
+	var read int64
+	_, err = fmt.Sscanf(string(text), "rchar: %d\nwchar: %d", &read, &n)
+	return n, err
 }
 
 // overHTTP is how many deliveries a second the server takes.

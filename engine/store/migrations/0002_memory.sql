@@ -8,13 +8,14 @@ CREATE TABLE timers (
     kind    TEXT NOT NULL,
     rule    TEXT NOT NULL,
     session TEXT NOT NULL, -- internal key, '' without a session
+    meeting INTEGER,       -- seq of the session
     event   TEXT NOT NULL, -- that set it, '' for a schedule
     state   TEXT NOT NULL,
     due     INTEGER NOT NULL,
     body    TEXT NOT NULL -- JSON
 ) STRICT;
 CREATE INDEX timers_open ON timers (state) WHERE state IN ('pending', 'missed');
-CREATE INDEX timers_session ON timers (session) WHERE session <> '';
+CREATE INDEX timers_meeting ON timers (meeting) WHERE meeting IS NOT NULL;
 CREATE INDEX timers_event ON timers (event) WHERE event <> '';
 
 -- Until when the keys of cooldown: let nothing pass.
@@ -59,16 +60,23 @@ SELECT seq, key, coalesce(state ->> '$.id', ''), source, room, coalesce(state ->
 FROM sessions;
 DROP TABLE sessions;
 ALTER TABLE sessions_new RENAME TO sessions;
-CREATE INDEX sessions_id ON sessions (id);
+-- Where the key is made of the id, that finds it.
+CREATE INDEX sessions_id ON sessions (id) WHERE key <> source || '/' || id;
 CREATE INDEX sessions_room ON sessions (source, room);
 CREATE INDEX sessions_open ON sessions (source, present) WHERE status = 'active';
 CREATE INDEX sessions_look ON sessions (look) WHERE look IS NOT NULL;
 
--- Events of a session; those of our own have no delivery.
-CREATE INDEX events_session ON events (session) WHERE session <> '';
+-- Events and runs of a session, by its seq: what is new stands at the end of
+-- such an index, while a platform's random ids would write to all of it.
+ALTER TABLE events ADD COLUMN meeting INTEGER;
+UPDATE events SET meeting = (SELECT seq FROM sessions WHERE key = events.session) WHERE session <> '';
+CREATE INDEX events_meeting ON events (meeting) WHERE meeting IS NOT NULL;
+-- Events of our own have no delivery.
 DROP INDEX events_delivery;
 CREATE INDEX events_delivery ON events (delivery) WHERE delivery <> '';
 
 ALTER TABLE runs ADD COLUMN shadow INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX runs_shadow ON runs (shadow) WHERE shadow = 1;
-CREATE INDEX runs_session ON runs (session) WHERE session <> '';
+ALTER TABLE runs ADD COLUMN meeting INTEGER;
+UPDATE runs SET meeting = (SELECT seq FROM sessions WHERE key = runs.session) WHERE session <> '';
+CREATE INDEX runs_meeting ON runs (meeting) WHERE meeting IS NOT NULL;

@@ -10,8 +10,9 @@ import (
 	"github.com/gavelhq/gavel/engine"
 )
 
-// soon is how long a hold takes: some are set, some fire, some have fired when
-// the process is killed.
+// soon is how long a digest takes: some are set, some fire, some have fired
+// when the process is killed. (Holds and expectations that are overdue at the
+// start wait for what may be on its way.)
 const soon = 15 * time.Millisecond
 
 // timerChild sets timers and ends their runs with a step that emits, until it
@@ -30,7 +31,7 @@ func timerChild(t *testing.T, h *harness) {
 			for {
 				session := newcomer()
 				out, err := h.Accept(context.Background(), h.inbound(
-					event(engine.SessionStarted, session, ""), event(engine.ParticipantWaiting, session, "p1")))
+					event(engine.SessionStarted, session, ""), event(engine.StreamEnded, session, "")))
 				if err != nil {
 					return
 				}
@@ -45,7 +46,7 @@ func timerChild(t *testing.T, h *harness) {
 func (h *harness) end(d engine.Due) error {
 	res := engine.Result{}
 	done(d.Run)
-	if d.Run.Rule == engine.ParticipantWaiting {
+	if d.Run.Rule == engine.StreamEnded {
 		res = engine.Result{Kind: "emit", Emit: []engine.Event{emitted(d.Run.ID)}}
 	}
 	_, err := h.Record(context.Background(), d.Run, res)
@@ -83,7 +84,7 @@ func testKillTimers(t *testing.T, h *harness) {
 			}
 			timers[x.Event] = x
 		}
-		runs, err := h.Runs(ctx, engine.Query{Rule: engine.ParticipantWaiting, Limit: 1_000_000})
+		runs, err := h.Runs(ctx, engine.Query{Rule: engine.StreamEnded, Limit: 1_000_000})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,6 +21,7 @@ import (
 //	artifact_created       count: 3 within 1m, per source
 //	stream_started         cooldown: 15m, per source
 //	stream_updated         digest: every 5m, per source
+//	stream_ended           digest: every 5m, per session
 //	ingress_started        in shadow mode
 //	session_ended          if it is derived
 //	participant_left       if it is derived
@@ -90,6 +91,8 @@ func (p *Rules) Match(in engine.MatchInput) []engine.Match {
 		m.Cooldown = &engine.Cooldown{Key: key(ev, ev.Source), For: p.within(15 * time.Minute)}
 	case engine.StreamUpdated:
 		m.Digest = &engine.Digest{Key: key(ev, ev.Source), Due: in.Now.Add(p.within(5 * time.Minute))}
+	case engine.StreamEnded:
+		m.Digest = &engine.Digest{Key: key(ev, in.SessionKey), Due: in.Now.Add(p.within(5 * time.Minute))}
 	case engine.IngressStarted:
 		m.Shadow = true
 	case engine.SessionEnded, engine.ParticipantLeft:

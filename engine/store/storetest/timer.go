@@ -158,11 +158,11 @@ func testTimerRestart(t *testing.T, h *harness) {
 	}
 	got, stop := h.finishing(t, engine.ParticipantWaiting)
 	defer stop()
-	settle(time.Second)
+	settle(engine.Grace + time.Second)
 	if len(got) != 1 || (<-got).Run.Session != "pnm/s1" {
 		t.Error("what was due did not fire after the start")
 	}
-	settle(2*time.Minute + time.Second)
+	settle(2 * time.Minute)
 	if len(got) != 1 || (<-got).Run.Session != "pnm/s2" {
 		t.Error("what was not due did not fire in time")
 	}
