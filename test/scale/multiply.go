@@ -136,12 +136,17 @@ func (t table) copies(of mark, p plan) string {
 	}
 	var names, values, marked []string
 	join := ""
+	copied := func(column string) string {
+		return fmt.Sprintf(`replace(replace(replace(CAST(t.%s AS TEXT), '%s', printf('%%08d', n.i)), '%s', printf('%%08X', n.i * %d %% (1 << 32))),
+			'%s', printf('%%08d', n.i %% %d))`, column, of.id, of.name, scramble, of.room, p.rooms)
+	}
 	for _, c := range t.columns {
-		text := fmt.Sprintf(`replace(replace(replace(CAST(t.%s AS TEXT), '%s', printf('%%08d', n.i)), '%s', printf('%%08X', n.i * %d %% (1 << 32))),
-			'%s', printf('%%08d', n.i %% %d))`, c.name, of.id, of.name, scramble, of.room, p.rooms)
+		text := copied(c.name)
 		switch {
 		case c.name == "seq":
 			continue
+		case c.name == "meeting": // the seq of the session, which is copied before
+			values = append(values, `(SELECT seq FROM main.sessions WHERE key = `+copied("session")+`)`)
 		case c.name == "key" && c.typ == "BLOB":
 			join = ` JOIN hashes h ON h.template = t.key AND h.i = n.i`
 			values = append(values, `h.key`)
