@@ -207,15 +207,21 @@ func asPlotted(t *testing.T, source string, r result, wants []want) {
 		if w.totals == nil {
 			continue
 		}
-		totals := map[string]time.Duration{}
+		totals, attended := map[string]time.Duration{}, time.Duration(0)
 		for _, x := range k.Participants {
 			totals[x.ID] = x.Total
+			if !w.bots[x.ID] {
+				attended += x.Total
+			}
 			if x.Present {
 				t.Errorf("%s is still there in %s", x.ID, name)
 			}
 		}
 		if diff := gocmp.Diff(w.totals, totals); diff != "" {
 			t.Errorf("times of %s (-plotted +got):\n%s", name, diff)
+		}
+		if s.Attended != attended {
+			t.Errorf("%s was attended for %s, people's times are %s", name, s.Attended, attended)
 		}
 	}
 }

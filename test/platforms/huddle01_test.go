@@ -43,7 +43,7 @@ func huddle01(p *page) {
 				set("payload.duration", int(v.to.Sub(v.from)/time.Second)))
 		}
 	}
-	p.want.totals = p.totals(peer, time.Millisecond)
+	p.want.totals, p.want.bots = p.totals(peer, time.Millisecond), p.bots(peer)
 	if p.crashed {
 		// Without recordings and tracks: they happen when they are received, and
 		// so the last sign of life would be another one every time.

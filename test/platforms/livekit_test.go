@@ -37,7 +37,11 @@ func liveKit(p *page) {
 		p.send(v.from, present("participant_joined", v.from))
 		if chance(p.rand, 60) {
 			at := v.from.Add(time.Duration(p.rand.IntN(1200)) * time.Millisecond)
-			p.send(at, named(like("livekit", "track_published")).set("room.sid", sid).set("room.name", p.room).set("createdAt", seconds(at)))
+			b := named(like("livekit", "track_published")).set("room.sid", sid).set("room.name", p.room).set("createdAt", seconds(at))
+			if chance(p.rand, 30) { // within the same second, perhaps
+				b.set("participant.name", "renamed")
+			}
+			p.send(at, b)
 		}
 		if v.said {
 			b := present("participant_left", v.to)
@@ -47,7 +51,7 @@ func liveKit(p *page) {
 			p.send(v.to, b)
 		}
 	}
-	p.want.totals = p.totals(identity, time.Second)
+	p.want.totals, p.want.bots = p.totals(identity, time.Second), p.bots(identity)
 
 	for _, x := range p.recordings {
 		id := fmt.Sprintf("EG_%s_%d", p.room, x.n)

@@ -53,6 +53,7 @@ type want struct {
 	started    time.Time
 	ended      time.Time                // zero: estimated
 	totals     map[string]time.Duration // by participant; nil: not checked
+	bots       map[string]bool          // participants who do not count
 	recordings map[string]string        // last status by recording
 }
 
@@ -175,4 +176,15 @@ func (p *plot) totals(id func(visit) string, grain time.Duration) map[string]tim
 		}
 	}
 	return totals
+}
+
+// bots are those whom a platform shows to be none.
+func (p *plot) bots(id func(visit) string) map[string]bool {
+	bots := map[string]bool{}
+	for _, v := range p.visits {
+		if v.who.bot {
+			bots[id(v)] = true
+		}
+	}
+	return bots
 }

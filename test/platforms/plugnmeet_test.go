@@ -53,7 +53,7 @@ func plugNMeet(p *page) {
 			p.send(v.to, b)
 		}
 	}
-	p.want.totals = p.totals(identity, time.Second)
+	p.want.totals, p.want.bots = p.totals(identity, time.Second), p.bots(identity)
 
 	for _, x := range p.recordings {
 		id := fmt.Sprintf("%s-%d", sid, x.from.UnixMilli())
