@@ -232,7 +232,7 @@ func TestManyTimersLoad(t *testing.T) {
 	if got := timersInMemory(t, s); got != "50000 50000 50000" {
 		t.Errorf("timers in memory: %s", got)
 	}
-	if loaded > 5*time.Second { // a fraction of a second on a machine that is not busy
+	if loaded > 20*time.Second { // a fraction of a second on a machine that is not busy
 		t.Errorf("took %v", loaded)
 	}
 }

@@ -64,6 +64,8 @@ func (r *Reader) sessionsAt(ctx context.Context, q engine.Query, now time.Time) 
 }
 
 func sessionFilter(q engine.Query) (f filter) {
+	// One whose facts all turned out to be another's is nothing to people.
+	f.add("(status <> '' OR state ->> '$.first' IS NOT NULL)")
 	if q.ID != "" {
 		query, args := begins("seq", q.ID)
 		f.add("seq IN ("+query+")", args...)
