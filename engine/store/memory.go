@@ -181,7 +181,7 @@ func (x tx) Sessions(limit int) ([]*engine.SessionState, error) {
 	for _, s := range x.b.dirty { // the table does not know yet
 		add(s)
 	}
-	keys, err := x.b.keys(`SELECT key FROM sessions WHERE status = 'active' ORDER BY seq DESC LIMIT ?`, limit)
+	keys, err := x.b.keys(`SELECT key FROM sessions WHERE seq IN (SELECT seq FROM sessions WHERE status = 'active') ORDER BY seq DESC LIMIT ?`, limit)
 	for _, k := range keys {
 		if err != nil {
 			break
