@@ -28,9 +28,10 @@ type billingParams struct {
 // entry in the transaction that completes the step, once per key and meter.
 func billingAction() engine.ActionKind {
 	return engine.NewAction(engine.ActionKind{
-		Name:  "billing",
-		Doc:   "adds an entry to the billing ledger, once per session and meter",
-		Check: checkBilling,
+		Name:   "billing",
+		Inside: true,
+		Doc:    "adds an entry to the billing ledger, once per session and meter",
+		Check:  checkBilling,
 	}, func(_ context.Context, c engine.Call, _ *struct{}, p billingParams) (engine.Result, error) {
 		return bill(c, p)
 	})

@@ -33,9 +33,10 @@ type emitParams struct {
 // also after a crash.
 func emitAction() engine.ActionKind {
 	return engine.NewAction(engine.ActionKind{
-		Name:  "emit",
-		Doc:   "makes a new event, for other rules to catch",
-		Check: checkEmit,
+		Name:   "emit",
+		Inside: true,
+		Doc:    "makes a new event, for other rules to catch",
+		Check:  checkEmit,
 	}, func(_ context.Context, c engine.Call, _ *struct{}, p emitParams) (engine.Result, error) {
 		ev, err := emitted(c, p.Name)
 		if err != nil {

@@ -37,6 +37,16 @@ type ActionKind struct {
 	Marks bool
 	// Escape makes inserted text harmless for the target; nil: as it is.
 	Escape func(param, text string) string
+	// Inside: what it does stays in the store, as entries and events. A
+	// rehearsal lets it act; the others it never calls.
+	Inside bool
+	// Target names for people what an attempt is aimed at: "#ops", a host, a
+	// meter. nil: nothing. conn is nil, or what Do would get, perhaps without its
+	// secrets.
+	Target func(with json.RawMessage, conn any) string
+	// Answered is what Do makes of an answer with this status: nil, or the
+	// classified failure. nil: any answer is fine.
+	Answered func(with json.RawMessage, status int) error
 	// Check finds at load what only the action knows to be wrong.
 	Check func(CheckInput) []Complaint
 	// Lane names the queue of an attempt on its connection: one attempt at a
@@ -119,6 +129,9 @@ type Result struct {
 	State   map[string]json.RawMessage
 	Entries []Entry
 	Emit    []Event // accepted in the same transaction, in the run's session
+	// Unknown: in a rehearsal, the step would be done and nobody knows what it
+	// would be answered. Its state is shadow; what needs its result is undecided.
+	Unknown bool
 
 	// Kind is the action kind that State belongs to. The engine sets it.
 	Kind string

@@ -93,7 +93,7 @@ func (a *advance) next() {
 		if r.Call == nil {
 			call, ok, err := a.render()
 			switch {
-			case r.Shadow && errors.Is(err, ErrUndecided):
+			case r.supposed() && errors.Is(err, ErrUndecided):
 				r.Call = &call
 				a.pass(StepUndecided, err.Error(), now)
 				continue
@@ -296,7 +296,11 @@ func (a *advance) call(kind ActionKind, c Call) (res Result, err error) {
 // succeed records the step together with the next one, rendered.
 func (a *advance) succeed(kind ActionKind, res Result, started time.Time, took time.Duration) bool {
 	r, before := a.run, *a.run
-	rec := r.stepRecord(StepDone, started, took)
+	state := StepDone
+	if res.Unknown {
+		state = StepShadow
+	}
+	rec := r.stepRecord(state, started, took)
 	rec.Status, rec.Body, rec.Headers, rec.Note = res.Status, res.Body, res.Headers, res.Note
 	r.Steps = append(slices.Clip(r.Steps), rec)
 	a.step()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -24,7 +25,8 @@ const (
 	StepDone    = "done"
 	StepSkipped = "skipped"
 	StepFailed  = "failed"
-	// In shadow mode: what would have been done, and what depends on it.
+	// In shadow mode and in rehearsals: what would have been done, and what
+	// depends on it.
 	StepShadow    = "shadow"
 	StepUndecided = "undecided"
 )
@@ -213,7 +215,8 @@ type Planner interface {
 	RuleFailure(rule string) bool
 }
 
-// ErrUndecided is a step of a shadow run that needs a result there is not.
+// ErrUndecided is a step of a shadow run, or of a rehearsal, that needs a result
+// there is not.
 var ErrUndecided = errors.New("needs the result of a step that was not sent")
 
 // MatchInput is what an expression sees.
@@ -332,6 +335,12 @@ func NewRun(id string, p Planner, s Start) *Run {
 		r.Timer, r.View = s.Timer.ID, viewOf(ev, in.Now)
 	}
 	return r
+}
+
+// supposed reports whether steps of the run were not really done: it is a
+// shadow's, or rehearsed.
+func (r *Run) supposed() bool {
+	return r.Shadow || slices.ContainsFunc(r.Steps, func(s StepRecord) bool { return s.State == StepShadow })
 }
 
 // fail ends the run.

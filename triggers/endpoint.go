@@ -2,7 +2,6 @@ package triggers
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -362,16 +361,9 @@ func (d *delivery) accept(ctx context.Context, s *source, got engine.Delivery) {
 	_, _ = d.w.Write(got.Reply.Body)
 }
 
-// complete fills in what an event has from its delivery rather than its body.
+// complete fills in what the body does not say.
 func (d *delivery) complete(ev *engine.Event, s *source) {
-	ev.Source = s.config.Name
-	ev.Tenant = cmp.Or(s.config.Tenant, "default")
-	ev.Received = d.trace.At
-	if ev.Time.IsZero() {
-		ev.Time = ev.Received
-		ev.Derived = append(ev.Derived, "event.time")
-	}
-	ev.Test = ev.Test || ev.Type == engine.WebhookTest
+	complete(ev, s.config, d.trace.At)
 	if d.e.o.Fill == nil {
 		return
 	}
