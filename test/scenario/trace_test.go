@@ -30,6 +30,33 @@ type traced struct {
 // trace is what has happened: attempts, what shadows would have done, and all
 // that went wrong.
 func (w *world) trace() ([]traced, error) {
+	ctx := context.Background()
+	var runs []*engine.Run
+	for _, shadow := range []bool{false, true} {
+		q := all()
+		q.Shadow = shadow
+		some, err := w.store.Runs(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		slices.Reverse(some) // they come newest first
+		for i := range some {
+			runs = append(runs, &some[i])
+		}
+	}
+	rows, err := w.store.Events(ctx, all())
+	if err != nil {
+		return nil, err
+	}
+	slices.Reverse(rows)
+	events := make([]*engine.EventRow, len(rows))
+	for i := range rows {
+		events[i] = &rows[i]
+	}
+	return w.traceOf(runs, events), nil
+}
+
+func (w *world) traceOf(runs []*engine.Run, events []*engine.EventRow) []traced {
 	var out []traced
 	w.mu.Lock()
 	for _, a := range w.attempts {
@@ -40,24 +67,9 @@ func (w *world) trace() ([]traced, error) {
 		out = append(out, traced{a.at, a.rule, text})
 	}
 	w.mu.Unlock()
-	ctx := context.Background()
-	for _, shadow := range []bool{false, true} {
-		q := all()
-		q.Shadow = shadow
-		runs, err := w.store.Runs(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		slices.Reverse(runs) // they come newest first
-		for _, r := range runs {
-			out = append(out, w.ofRun(r)...)
-		}
+	for _, r := range runs {
+		out = append(out, w.ofRun(r)...)
 	}
-	events, err := w.store.Events(ctx, all())
-	if err != nil {
-		return nil, err
-	}
-	slices.Reverse(events)
 	for _, e := range events {
 		for _, x := range e.Outcome.Errors {
 			out = append(out, traced{e.Received, x.Rule, "error: " + x.Error})
@@ -67,11 +79,11 @@ func (w *world) trace() ([]traced, error) {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b traced) int { return a.at.Compare(b.at) })
-	return out, nil
+	return out
 }
 
 // ofRun is what attempts do not tell of a run.
-func (w *world) ofRun(r engine.Run) []traced {
+func (w *world) ofRun(r *engine.Run) []traced {
 	var out []traced
 	for _, s := range r.Steps {
 		switch s.State {
