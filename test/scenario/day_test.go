@@ -35,10 +35,24 @@ func TestDay(t *testing.T) {
 	}
 	d := newDay(rand.New(rand.NewPCG(1, 2)), meetings)
 	want := d.expected()
-	began := time.Now()
-	var got map[string][]string
-	synctest.Test(t, func(t *testing.T) { got = playDay(t, d) })
-	t.Logf("%d meetings, %d deliveries: 24 hours in %s", meetings, d.deliveries(), time.Since(began).Round(10*time.Millisecond))
+	t.Run("server", func(t *testing.T) {
+		began := time.Now()
+		var got map[string][]string
+		synctest.Test(t, func(t *testing.T) { got = playDay(t, d) })
+		t.Logf("%d meetings, %d deliveries: 24 hours in %s", meetings, d.deliveries(), time.Since(began).Round(10*time.Millisecond))
+		sameDay(t, want, got)
+	})
+	t.Run("stage", func(t *testing.T) {
+		began := time.Now()
+		got := rehearseDay(t, d)
+		t.Logf("%d meetings, %d deliveries: 24 hours in %s", meetings, d.deliveries(), time.Since(began).Round(10*time.Millisecond))
+		sameDay(t, want, got)
+	})
+}
+
+// sameDay compares what was done with what is expected, rule by rule.
+func sameDay(t *testing.T, want, got map[string][]string) {
+	t.Helper()
 	for rule := range want {
 		if len(want[rule]) == 0 {
 			t.Errorf("the day has nothing for the rule %s", rule)
@@ -121,7 +135,11 @@ func playDay(t *testing.T, d *day) map[string][]string {
 	w.sleep(d.end())
 	defer w.stop()
 	w.invariants(t)
-	return w.dayLines(t)
+	runs, err := w.runs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.dayLines(t, runs)
 }
 
 // memoryDir is a folder in memory where there is one: the day is about time, and
@@ -204,7 +222,7 @@ func (w *world) invariants(t *testing.T) {
 
 // dayLines are the messages of each rule: every rule of the day writes what
 // the model can know.
-func (w *world) dayLines(t *testing.T) map[string][]string {
+func (w *world) dayLines(t *testing.T, runs []*engine.Run) map[string][]string {
 	lines := map[string][]string{}
 	for _, a := range w.attempts {
 		var with struct{ Message, Customer, Key, Quantity, Name string }
@@ -220,13 +238,10 @@ func (w *world) dayLines(t *testing.T) map[string][]string {
 		}
 		lines[a.rule] = append(lines[a.rule], text)
 	}
-	q := all()
-	q.Shadow = true
-	runs, err := w.store.Runs(context.Background(), q)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, r := range runs {
+		if !r.Shadow {
+			continue
+		}
 		for _, s := range r.Steps {
 			var with struct{ Message string }
 			if err := json.Unmarshal(s.With, &with); err != nil || s.State != engine.StepShadow {

@@ -30,30 +30,37 @@ type traced struct {
 // trace is what has happened: attempts, what shadows would have done, and all
 // that went wrong.
 func (w *world) trace() ([]traced, error) {
-	ctx := context.Background()
-	var runs []*engine.Run
-	for _, shadow := range []bool{false, true} {
-		q := all()
-		q.Shadow = shadow
-		some, err := w.store.Runs(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		slices.Reverse(some) // they come newest first
-		for i := range some {
-			runs = append(runs, &some[i])
-		}
-	}
-	rows, err := w.store.Events(ctx, all())
+	runs, err := w.runs()
 	if err != nil {
 		return nil, err
 	}
-	slices.Reverse(rows)
+	rows, err := w.store.Events(context.Background(), all())
+	if err != nil {
+		return nil, err
+	}
+	slices.Reverse(rows) // they come newest first
 	events := make([]*engine.EventRow, len(rows))
 	for i := range rows {
 		events[i] = &rows[i]
 	}
 	return w.traceOf(runs, events), nil
+}
+
+// runs are all runs, oldest first, those of shadows last.
+func (w *world) runs() (runs []*engine.Run, err error) {
+	for _, shadow := range []bool{false, true} {
+		q := all()
+		q.Shadow = shadow
+		some, err := w.store.Runs(context.Background(), q)
+		if err != nil {
+			return nil, err
+		}
+		slices.Reverse(some)
+		for i := range some {
+			runs = append(runs, &some[i])
+		}
+	}
+	return runs, nil
 }
 
 func (w *world) traceOf(runs []*engine.Run, events []*engine.EventRow) []traced {
