@@ -24,6 +24,7 @@ const (
 var layers = map[string][]string{
 	"engine":                 {},
 	"engine/rules":           {"engine"},
+	"engine/ruletest":        {"engine", "engine/rules"},
 	"engine/store":           {"engine"},
 	"engine/store/storetest": {"engine"},
 	"engine/web":             {"engine"},
@@ -51,13 +52,14 @@ var homes = map[string][]string{
 	"github.com/spf13/pflag":         {"cmd"},
 	"golang.org/x/net":               {"cmd/gavel"},
 	"golang.org/x/time":              {"actions", "triggers", "engine/store"},
-	"gopkg.in/yaml.v3":               {"engine/rules"},
+	"gopkg.in/yaml.v3":               {"engine/rules", "engine/ruletest"},
 	"modernc.org/sqlite":             {"engine/store"},
 }
 
 // testOnly are the libraries any test may import.
 var testOnly = []string{
 	"github.com/google/go-cmp",
+	"github.com/santhosh-tekuri/jsonschema",
 	"github.com/rogpeppe/go-internal",
 	"go.uber.org/goleak",
 	"pgregory.net/rapid",
@@ -107,6 +109,9 @@ func TestForbidden(t *testing.T) {
 		{dir: "engine", imp: "gopkg.in/yaml.v3"},
 		{dir: "engine/rules", imp: module + "engine", ok: true},
 		{dir: "engine/rules", imp: module + "actions"},
+		{dir: "engine/rules", imp: module + "engine/ruletest"},
+		{dir: "engine/ruletest", imp: module + "engine/rules", ok: true},
+		{dir: "engine/ruletest", imp: module + "engine/store"},
 		{dir: "engine/web", imp: module + "engine/store"},
 		{dir: "engine/rules", imp: "github.com/expr-lang/expr/ast", ok: true},
 		{dir: "actions", imp: "github.com/expr-lang/expr"},

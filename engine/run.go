@@ -85,6 +85,29 @@ type Run struct {
 // Finished reports whether nothing more will happen by itself.
 func (r *Run) Finished() bool { return r.State == RunDone || r.State == RunFailed }
 
+// PutOff reports whether the run goes on at Due, and not before.
+func (r *Run) PutOff() bool { return r.State == RunRetrying || r.State == RunWaiting }
+
+// longestTurn is how long a run keeps its turn while a step is tried again.
+const longestTurn = time.Hour
+
+// KeepsTurn reports whether the run may go on holding its turn: not once it is
+// finished or waits, nor when it will be tried again for more than an hour
+// altogether.
+func (r *Run) KeepsTurn() bool {
+	if r.Finished() || r.State == RunWaiting {
+		return false
+	}
+	if r.State != RunRetrying {
+		return true
+	}
+	since := r.Updated
+	if len(r.Tries) > 0 {
+		since = r.Tries[0].At
+	}
+	return r.Due.Sub(since) <= longestTurn
+}
+
 // View is what is read again when time has passed: it then stays fixed.
 type View struct {
 	At          time.Time   `json:"at"` // evaluation time

@@ -12,8 +12,6 @@ import (
 )
 
 const (
-	// longestTurn is how long a run keeps its turn while a step is tried again.
-	longestTurn = time.Hour
 	// runAgain is how long a run rests that was given back unfinished and with
 	// nothing to wait for.
 	runAgain = time.Second
@@ -91,7 +89,7 @@ func (m *memory) leave(r *run) {
 		return
 	}
 	r.rest = r.Due
-	if now := m.now(); !putOff(r.Run) || !r.Due.After(now) {
+	if now := m.now(); !r.PutOff() || !r.Due.After(now) {
 		r.rest = now.Add(runAgain)
 	}
 	if r.at < 0 {
@@ -99,11 +97,6 @@ func (m *memory) leave(r *run) {
 	} else {
 		heap.Fix(&m.later, r.at)
 	}
-}
-
-// putOff reports whether r goes on at its time, and not before.
-func putOff(r *engine.Run) bool {
-	return r.State == engine.RunRetrying || r.State == engine.RunWaiting
 }
 
 // due is a run with what its expressions see. What has begun before sees the
@@ -235,7 +228,7 @@ func (m *memory) ledger(res engine.Result, out *engine.Recorded) (fresh []engine
 // giveTurn lets the next run have the turn of r, if r gives it up.
 func (m *memory) giveTurn(r *run) {
 	all := m.turns[r.Turn]
-	if r.Turn == "" || keepsTurn(r.Run) || !slices.Contains(all, r) {
+	if r.Turn == "" || r.KeepsTurn() || !slices.Contains(all, r) {
 		return
 	}
 	all = slices.DeleteFunc(all, func(x *run) bool { return x == r })
@@ -249,23 +242,6 @@ func (m *memory) giveTurn(r *run) {
 		next.State, next.Due, next.Updated = engine.RunReady, now, now
 		m.offer(next)
 	}
-}
-
-// keepsTurn reports whether r may go on holding its turn: not once it is
-// finished or waits, nor when it will be tried again for more than an hour
-// altogether.
-func keepsTurn(r *engine.Run) bool {
-	if r.Finished() || r.State == engine.RunWaiting {
-		return false
-	}
-	if r.State != engine.RunRetrying {
-		return true
-	}
-	since := r.Updated
-	if len(r.Tries) > 0 {
-		since = r.Tries[0].At
-	}
-	return r.Due.Sub(since) <= longestTurn
 }
 
 // Wake implements [engine.Store]: nobody retries a rehearsal by hand.

@@ -76,12 +76,15 @@ func (s *Stage) Up() error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.engine.Run(ctx, 0) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.engine.Run(ctx, 0) // what Dispatch returns, and ours never fails
+	}()
 	s.lead = <-s.store.dispatched
 	s.stop = func() {
 		cancel()
-		<-done // Run waits for nothing: no run is under way between our calls
+		<-done
 	}
 	s.work()
 	return nil

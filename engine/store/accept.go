@@ -205,7 +205,7 @@ func (b *batch) start(starts []engine.Start) (refs []engine.RunRef, err error) {
 
 // due is when a run that was put off goes on; the others have no such time.
 func due(r *engine.Run) any {
-	if !putOff(r) {
+	if !r.PutOff() {
 		return nil
 	}
 	return micros(r.Due)

@@ -212,7 +212,7 @@ func (d *dispatcher) advance(ctx context.Context, h handed, advance func(context
 	switch rest := d.now().Add(again); {
 	case r.Finished():
 		d.leave(h.id, time.Time{})
-	case putOff(r) && r.Due.After(d.now()):
+	case r.PutOff() && r.Due.After(d.now()):
 		d.leave(h.id, r.Due)
 	default:
 		d.leave(h.id, rest)

@@ -12,9 +12,6 @@ import (
 	"github.com/gavelhq/gavel/engine"
 )
 
-// longestTurn is how long a run keeps its turn while a step is tried again.
-const longestTurn = time.Hour
-
 // record stores a run after a step, with what the step leaves.
 type record struct {
 	run     *engine.Run // the caller waits and does not touch it
@@ -53,7 +50,7 @@ func (j *record) apply(b *batch) error {
 		}
 	}
 	turn, has := b.turns.of[r.ID]
-	gives := has && !keepsTurn(r)
+	gives := has && !r.KeepsTurn()
 	kept := sql.NullString{String: turn, Valid: has && !gives}
 	n, err := b.w.exec(`UPDATE runs SET state = ?, due = ?, turn = ?, body = ? WHERE id = ? AND epoch = ?`,
 		r.State, due(r), kept, string(j.body), r.ID, r.Epoch)
@@ -129,23 +126,6 @@ func (b *batch) emit(e emission) error {
 		}
 	}
 	return nil
-}
-
-// keepsTurn reports whether r may go on holding its turn: not once it is
-// finished or waits, nor when it will be tried again for more than an hour
-// altogether.
-func keepsTurn(r *engine.Run) bool {
-	if r.Finished() || r.State == engine.RunWaiting {
-		return false
-	}
-	if r.State != engine.RunRetrying {
-		return true
-	}
-	since := r.Updated
-	if len(r.Tries) > 0 {
-		since = r.Tries[0].At
-	}
-	return r.Due.Sub(since) <= longestTurn
 }
 
 // passTurn makes the oldest run that waits for turn ready.

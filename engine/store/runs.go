@@ -96,9 +96,6 @@ func (r *Reader) waiting(ctx context.Context, now time.Time, limit int) (ids []s
 	return ids, next, r.fail(err)
 }
 
-// putOff reports whether r goes on at its time, and not before.
-func putOff(r *engine.Run) bool { return r.State == engine.RunRetrying || r.State == engine.RunWaiting }
-
 // due is the run with what its expressions see, read back: the event with the
 // session as it was, and evaluation at the time it was planned. A run that has
 // waited sees its session as it is now, and keeps that. It is nil if the run
@@ -116,7 +113,7 @@ func (r *Reader) due(ctx context.Context, id string, now time.Time, current *ato
 	if err != nil {
 		return nil, r.fail(err)
 	}
-	if run.Finished() || run.State == engine.RunQueued || (putOff(run) && run.Due.After(now)) {
+	if run.Finished() || run.State == engine.RunQueued || (run.PutOff() && run.Due.After(now)) {
 		return nil, nil
 	}
 	d := &engine.Due{Run: run}
