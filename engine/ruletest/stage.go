@@ -36,6 +36,9 @@ type Stage struct {
 	rules  *rules.Set
 	stop   func()
 	lead   func(context.Context, engine.Due) // advances a run; nil while the server is down
+
+	moment time.Time // at which so many things have happened
+	busy   int
 }
 
 // NewStage starts the server at o.Start.
@@ -86,8 +89,7 @@ func (s *Stage) Up() error {
 		cancel()
 		<-done
 	}
-	s.work()
-	return nil
+	return s.work()
 }
 
 // Down stops the server: time goes on, and nothing happens.
@@ -149,6 +151,7 @@ func (s *Stage) Deliver(ev engine.Event, key string) (engine.Accepted, error) {
 	if s.lead == nil {
 		return engine.Accepted{}, errDown
 	}
+	s.busy = 0
 	var keys []engine.DedupeKey
 	if key != "" {
 		keys = []engine.DedupeKey{{ID: key}}
@@ -156,35 +159,25 @@ func (s *Stage) Deliver(ev engine.Event, key string) (engine.Accepted, error) {
 	out, err := s.engine.Accept(context.Background(),
 		engine.Received{At: s.clock, Source: ev.Source, Verdict: engine.VerdictAccepted},
 		engine.Delivery{Events: []engine.Event{ev}, Keys: keys})
-	s.work()
-	return out, err
+	return out, errors.Join(err, s.work())
 }
 
-// maxAtOnce is how many things may happen at one moment: rules that wake each
-// other without an end are told apart from a busy moment.
-const maxAtOnce = 100_000
+// maxAtOnce is how many runs may go on after one event, or at one moment: rules
+// that wake each other without an end are told apart from a busy moment.
+const maxAtOnce = 10_000
 
 // Pass lets the time go on until t, and everything happen that is due.
 func (s *Stage) Pass(t time.Time) error {
-	if s.lead == nil {
-		s.clock = later(s.clock, t)
-		return nil
-	}
-	moment, busy := s.clock, 0
-	for {
+	for s.lead != nil {
 		next, some := s.store.next()
 		if !some || next.After(t) {
 			break
 		}
-		if next.After(moment) {
-			moment, busy = next, 0
-		}
-		if busy++; busy > maxAtOnce {
-			return fmt.Errorf("more than %d things happen at %s: do rules wake each other without an end?", maxAtOnce, moment.Format(time.RFC3339))
-		}
 		s.clock = later(s.clock, next)
 		s.store.happen()
-		s.work()
+		if err := s.work(); err != nil {
+			return err
+		}
 	}
 	s.clock = later(s.clock, t)
 	return nil
@@ -207,13 +200,20 @@ func (s *Stage) Settle(most time.Time) (bool, error) {
 }
 
 // work lets the runs go on that can.
-func (s *Stage) work() {
+func (s *Stage) work() error {
+	if s.clock.After(s.moment) {
+		s.moment, s.busy = s.clock, 0
+	}
 	for r := s.store.ready(); r != nil; r = s.store.ready() {
+		if s.busy++; s.busy > maxAtOnce {
+			return fmt.Errorf("more than %d runs go on at %s: do rules wake each other without an end?", maxAtOnce, s.moment.Format(time.RFC3339))
+		}
 		if due := s.store.due(r); due != nil {
 			s.lead(context.Background(), *due)
 		}
 		s.store.leave(r)
 	}
+	return nil
 }
 
 func later(a, b time.Time) time.Time {
