@@ -58,6 +58,10 @@ bench: ## durable events per second over HTTP, beside the store alone
 scale: ## a million sessions: time to start, and rate beside an empty store
 	go run ./test/scale
 
+.PHONY: diff
+diff: ## gavel diff over 100,000 stored events: how long it takes
+	go test -count=1 -v -timeout 30m -run '^TestSpeed$$' ./test/diff -events 100000
+
 .PHONY: crash
 crash: ## kill -9 under load and amid scenarios: nothing is lost, nothing happens twice
 	go test -count=1 -v ./test/crash

@@ -32,6 +32,11 @@ func billingAction() engine.ActionKind {
 		Inside: true,
 		Doc:    "adds an entry to the billing ledger, once per session and meter",
 		Check:  checkBilling,
+		Target: func(with json.RawMessage, _ any) string {
+			var p billingParams
+			_ = json.Unmarshal(with, &p) // what it cannot be read of has no meter
+			return p.Meter
+		},
 	}, func(_ context.Context, c engine.Call, _ *struct{}, p billingParams) (engine.Result, error) {
 		return bill(c, p)
 	})
@@ -234,25 +239,22 @@ func (ch charge) note(p billingParams) string {
 
 // checkBilling finds at load what can be known without an event.
 func checkBilling(in engine.CheckInput) []engine.Complaint {
-	var found []engine.Complaint
-	complain := func(param, what, hint string) {
-		found = append(found, engine.Complaint{Param: param, What: what, Hint: hint})
-	}
+	f := &findings{}
 	if len(givenOf(in, "key")) == 0 && slices.ContainsFunc(in.When, func(t string) bool { return t != engine.SessionEnded }) {
-		complain("key", "billing on "+strings.Join(in.When, ", ")+" needs a key", "say what is billed only once: key: ${recording.id}")
+		f.complain("key", "billing on "+strings.Join(in.When, ", ")+" needs a key", "say what is billed only once: key: ${recording.id}")
 	}
 	if price, ok := in.With["price"]; ok {
 		if _, _, _, err := parsePrice(fmt.Sprint(price)); err != nil {
-			complain("price", err.Error(), `price: "0.004 USD"`)
+			f.complain("price", err.Error(), `price: "0.004 USD"`)
 		}
 	}
 	if quantity, ok := in.With["quantity"]; ok {
 		if _, err := parseDecimal("quantity", fmt.Sprint(quantity)); err != nil {
-			complain("quantity", err.Error(), "")
+			f.complain("quantity", err.Error(), "")
 		}
 	}
 	if per, ok := asInt(in.With["per"]); ok && per < 1 {
-		complain("per", fmt.Sprintf("per is %d", per), "it must be at least 1")
+		f.complain("per", fmt.Sprintf("per is %d", per), "it must be at least 1")
 	}
-	return found
+	return f.all
 }

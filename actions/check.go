@@ -4,6 +4,21 @@ import (
 	"github.com/gavelhq/gavel/engine"
 )
 
+// aboutConn is the parameter of complaints about the step's connection: they
+// are shown there, once.
+const aboutConn = "via"
+
+// findings are the complaints of one check.
+type findings struct{ all []engine.Complaint }
+
+func (f *findings) complain(param, what, hint string) {
+	f.all = append(f.all, engine.Complaint{Param: param, What: what, Hint: hint})
+}
+
+func (f *findings) warn(param, what, hint string) {
+	f.all = append(f.all, engine.Complaint{Param: param, What: what, Hint: hint, Warning: true})
+}
+
 // What follows reads the static values of a step, as they come out of YAML.
 
 // givenOf are those of names that the step gives, as a value or with ${…}.

@@ -37,6 +37,11 @@ func emitAction() engine.ActionKind {
 		Inside: true,
 		Doc:    "makes a new event, for other rules to catch",
 		Check:  checkEmit,
+		Target: func(with json.RawMessage, _ any) string {
+			var p emitParams
+			_ = json.Unmarshal(with, &p) // what it cannot be read of has no name
+			return p.Name
+		},
 	}, func(_ context.Context, c engine.Call, _ *struct{}, p emitParams) (engine.Result, error) {
 		ev, err := emitted(c, p.Name)
 		if err != nil {

@@ -7,12 +7,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gavelhq/gavel/engine"
 )
@@ -43,10 +42,12 @@ type httpConn struct {
 // Idempotency-Key, so a target that knows the header acts once.
 func httpAction(out *client) engine.ActionKind {
 	return engine.NewAction(engine.ActionKind{
-		Name:   "http",
-		Doc:    "calls another service and keeps its answer for the steps after it",
-		Escape: escapeURL,
-		Check:  checkHTTP,
+		Name:     "http",
+		Doc:      "calls another service and keeps its answer for the steps after it",
+		Escape:   escapeURL,
+		Check:    checkHTTP,
+		Target:   httpTarget,
+		Answered: answeredHTTP,
 	}, func(ctx context.Context, c engine.Call, conn *httpConn, p httpParams) (engine.Result, error) {
 		return callHTTP(ctx, out, c, conn, p)
 	})
@@ -65,8 +66,8 @@ func callHTTP(ctx context.Context, out *client, c engine.Call, conn *httpConn, p
 	if err != nil {
 		return engine.Result{}, err
 	}
-	if !p.ok(a.status) {
-		return engine.Result{}, refusal(what, a.status, a.header, out.now(), excerpt(a.body), hide)
+	if err := p.refused(what, a, out.now(), hide); err != nil {
+		return engine.Result{}, err
 	}
 	res := engine.Result{
 		Status:  a.status,
@@ -78,6 +79,46 @@ func callHTTP(ctx context.Context, out *client, c engine.Call, conn *httpConn, p
 		res.Note += fmt.Sprintf(", its answer is longer than %d KiB and was not kept", maxAnswer>>10)
 	}
 	return res, nil
+}
+
+// httpTarget is the method and host of a request.
+func httpTarget(with json.RawMessage, conn any) string {
+	var p httpParams
+	if json.Unmarshal(with, &p) != nil {
+		return ""
+	}
+	method, address, err := p.address()
+	if err != nil {
+		return ""
+	}
+	c, _ := conn.(*httpConn)
+	u, err := resolve(address, c)
+	if err != nil {
+		return method
+	}
+	return method + " " + u.Host
+}
+
+// refused is the failure that an answer is, nil if it is none.
+func (p httpParams) refused(what string, a answer, now time.Time, hide secrets) error {
+	if p.ok(a.status) {
+		return nil
+	}
+	return refusal(what, a.status, a.header, now, excerpt(a.body), hide)
+}
+
+// answeredHTTP is what a request makes of a status alone.
+func answeredHTTP(with json.RawMessage, status int) error {
+	var p httpParams
+	if err := json.Unmarshal(with, &p); err != nil {
+		return permanent("http: parameters do not fit: %w", err)
+	}
+	method, address, err := p.address()
+	if err != nil {
+		return engine.Permanent(err)
+	}
+	path, _, _ := strings.Cut(address, "?")
+	return p.refused(method+" "+path, answer{status: status}, time.Time{}, nil)
 }
 
 func (p httpParams) ok(status int) bool {
@@ -336,95 +377,3 @@ func asJSON(body []byte) json.RawMessage {
 }
 
 func methods() []string { return []string{"get", "post", "put", "patch", "delete"} }
-
-// checkHTTP finds at load what can be known without an event.
-func checkHTTP(in engine.CheckInput) []engine.Complaint {
-	var found []engine.Complaint
-	complain := func(param, what, hint string) {
-		found = append(found, engine.Complaint{Param: param, What: what, Hint: hint})
-	}
-	warn := func(param, what, hint string) {
-		found = append(found, engine.Complaint{Param: param, What: what, Hint: hint, Warning: true})
-	}
-	conn, _ := in.Conn.(*httpConn)
-
-	switch given := givenOf(in, methods()...); len(given) {
-	case 0:
-		complain("", "the request has no address", "give one of "+strings.Join(methods(), ", ")+": get: /leads/${participant.id}")
-	case 1:
-		checkAddress(in, conn, given[0], complain, warn)
-	default:
-		complain(given[1], strings.Join(given, " and ")+" are given", "one request is one step")
-	}
-	if given := givenOf(in, "json", "form", "body"); len(given) > 1 {
-		complain(given[1], "the body is given twice: "+strings.Join(given, " and "), "use one of json, form and body")
-	}
-	headers, _ := asMap(in.With["headers"])
-	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		param, value := "headers."+name, fmt.Sprint(headers[name])
-		if problem := headerProblem(name, value); problem != "" {
-			complain(param, problem, "")
-		}
-		switch http.CanonicalHeaderKey(name) {
-		case "Authorization", "Cookie", "X-Api-Key":
-			warn(param, name+" is written into the rule", "credentials belong in a connection: connections: http: NAME: { base: …, headers: { "+name+": env:TOKEN } }")
-		}
-	}
-	for i, status := range asList(in.With["ok"]) {
-		if n, ok := asInt(status); !ok || n < 200 || n > 599 {
-			complain(fmt.Sprintf("ok[%d]", i), fmt.Sprintf("%v is no final HTTP status", status), "statuses go from 200 to 599")
-		}
-	}
-	return found
-}
-
-func checkAddress(in engine.CheckInput, conn *httpConn, param string, complain, warn func(param, what, hint string)) {
-	if conn != nil && conn.Base != "" {
-		base, err := url.Parse(conn.Base)
-		switch {
-		case err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https":
-			complain("", "the connection's base is not a URL", "base: https://crm.example.com")
-			return
-		case base.User != nil:
-			complain("", "the connection's base holds a user name", "use user: and password: env:NAME")
-			return
-		case base.RawQuery != "" || base.Fragment != "":
-			complain("", "the connection's base has a query or a fragment", "put the query into the step: query: { … }")
-			return
-		}
-		if in.Dynamic[param] {
-			warnPlain(base, param, warn)
-		}
-	}
-	if text := in.Text[param]; text != "" && !strings.HasPrefix(text, "/") {
-		scheme, rest, _ := strings.Cut(text, "://")
-		host, _, _ := strings.Cut(rest, "/")
-		if strings.Contains(scheme+host, "${") {
-			complain(param, "what is inserted could send the request to any host",
-				"write the host out, or name a connection with a base; ${…} belongs behind the first /")
-			return
-		}
-	}
-	address, static := in.With[param].(string)
-	if !static {
-		return
-	}
-	u, err := resolve(address, conn)
-	if err != nil {
-		hint := "write a path such as /leads, or a whole URL"
-		if strings.HasPrefix(address, "/") {
-			hint = "name a connection: via: NAME, with base: https://…"
-		}
-		complain(param, err.Error(), hint)
-		return
-	}
-	warnPlain(u, param, warn)
-}
-
-func warnPlain(u *url.URL, param string, warn func(param, what, hint string)) {
-	addr, err := netip.ParseAddr(u.Hostname())
-	local := u.Hostname() == "localhost" || err == nil && addr.IsLoopback()
-	if u.Scheme == "http" && !local {
-		warn(param, "the request goes to "+u.Host+" without TLS: anyone on the way can read and change it", "use https://")
-	}
-}

@@ -24,8 +24,9 @@ type logParams struct {
 // the step's own fields in a group, where they cannot pass for ours.
 func logAction(to *slog.Logger) engine.ActionKind {
 	return engine.NewAction(engine.ActionKind{
-		Name: "log",
-		Doc:  "writes a structured line to gavel's log",
+		Name:   "log",
+		Doc:    "writes a structured line to gavel's log",
+		Target: func(json.RawMessage, any) string { return "log" },
 	}, func(ctx context.Context, c engine.Call, _ *struct{}, p logParams) (engine.Result, error) {
 		fields, err := logFields(c.With)
 		if err != nil {

@@ -45,6 +45,7 @@ func slackAction(out *client) engine.ActionKind {
 		Marks:        true,
 		Escape:       func(_, text string) string { return escapeSlack(text) },
 		Check:        checkSlack,
+		Target:       slackTarget,
 		Lane:         slackLane,
 	}, func(ctx context.Context, c engine.Call, conn *slackConn, p slackParams) (engine.Result, error) {
 		ctx, cancel := within(ctx)
@@ -251,6 +252,23 @@ func slackLane(with json.RawMessage, conn any) string {
 	return c.channelOf(p)
 }
 
+// slackTarget is the channel a message goes to.
+func slackTarget(with json.RawMessage, conn any) string {
+	c, ok := conn.(*slackConn)
+	var p slackParams
+	if !ok || c == nil || json.Unmarshal(with, &p) != nil {
+		return ""
+	}
+	channel := c.channelOf(p)
+	switch {
+	case !c.URL.IsZero():
+		return "webhook"
+	case channel == "":
+		return ""
+	}
+	return display(channel)
+}
+
 // display is a channel for people.
 func display(channel string) string {
 	if slackID.MatchString(channel) {
@@ -386,51 +404,4 @@ func slackHint(word string) (hint string, permanent bool) {
 		return "", true
 	}
 	return "", false
-}
-
-// checkSlack finds at load what can be known without an event.
-func checkSlack(in engine.CheckInput) []engine.Complaint {
-	var found []engine.Complaint
-	complain := func(param, what, hint string) {
-		found = append(found, engine.Complaint{Param: param, What: what, Hint: hint})
-	}
-	if conn, ok := in.Conn.(*slackConn); ok && conn != nil {
-		checkSlackConn(in, conn, complain)
-		if len(givenOf(in, "channel")) > 0 && !conn.URL.IsZero() {
-			found = append(found, engine.Complaint{Param: "channel", Warning: true,
-				What: "an incoming webhook posts to its own channel", Hint: "leave channel out, or use a connection with a token"})
-		}
-	}
-	if text, ok := in.With["text"].(string); ok && utf8.RuneCountInString(text) > maxSlackText {
-		complain("text", fmt.Sprintf("the text has more than %d characters", maxSlackText), "post a summary and a link")
-	}
-	if blocks, ok := in.With["blocks"]; ok {
-		found = append(found, checkBlocks(blocks)...)
-	}
-	return found
-}
-
-func checkSlackConn(in engine.CheckInput, conn *slackConn, complain func(param, what, hint string)) {
-	webhook := !conn.URL.IsZero()
-	switch {
-	case conn.Token.IsZero() && !webhook:
-		complain("", "the connection has neither token nor url", "token: env:SLACK_BOT_TOKEN")
-	case !conn.Token.IsZero() && webhook:
-		complain("", "the connection has both token and url", "keep the token: it can do more")
-	case webhook && len(givenOf(in, "thread")) > 0:
-		complain("thread", "an incoming webhook cannot thread", "use a connection with a bot token: token: env:SLACK_BOT_TOKEN")
-	case !webhook && conn.Channel == "" && len(givenOf(in, "channel")) == 0:
-		complain("", "the message has no channel", "give the step or its connection a channel: channel: ops")
-	}
-	if webhook && !webURL(conn.URL.Reveal()) {
-		complain("", "the connection's url is not a web address", "it looks like https://hooks.slack.com/services/…")
-	}
-	if conn.API != "" && !webURL(conn.API) {
-		complain("", "the connection's api is not a web address", "leave it out for slack.com")
-	}
-}
-
-func webURL(text string) bool {
-	u, err := url.Parse(text)
-	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
 }

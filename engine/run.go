@@ -62,6 +62,8 @@ type Run struct {
 	OutOfTurn bool `json:"out_of_turn,omitempty"`
 	// Shadow: what it would do is recorded, and not done.
 	Shadow bool `json:"shadow,omitempty"`
+	// Replayed: it was made long after its event, see [Engine.Replay].
+	Replayed bool `json:"replayed,omitempty"`
 
 	Timer   string        `json:"timer,omitempty"`   // that fired it
 	Events  []string      `json:"events,omitempty"`  // of count or digest
@@ -334,6 +336,8 @@ type Start struct {
 	Match Match
 	Input MatchInput
 	Timer *Timer // that fired it, or nil
+	// Replayed is now, where the run is replayed: Input.Now is then.
+	Replayed time.Time
 }
 
 // NewRun makes the run of a start, as it is stored with the event. Where the
@@ -356,6 +360,10 @@ func NewRun(id string, p Planner, s Start) *Run {
 	}
 	if s.Timer != nil {
 		r.Timer, r.View = s.Timer.ID, viewOf(ev, in.Now)
+	}
+	if now := s.Replayed; !now.IsZero() {
+		r.Replayed, r.View = true, viewOf(ev, in.Now)
+		r.Created, r.Updated, r.Due = now, now, now
 	}
 	return r
 }

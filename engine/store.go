@@ -90,6 +90,11 @@ type Store interface {
 	Record(ctx context.Context, r *Run, res Result) (Recorded, error)
 	// Wake makes a failed run ready again at the step it failed at, out of turn.
 	Wake(ctx context.Context, runID string, now time.Time) (*Run, error)
+	// Replay makes runs of the past, each in the transaction that checks that
+	// there is none yet of the same rule, event, beginning and awaited event, nor
+	// one that has its events. ErrOtherRules if the rules in force are not
+	// revision.
+	Replay(ctx context.Context, revision string, runs []Replay) ([]Replayed, error)
 	StateReader
 	Close() error
 }

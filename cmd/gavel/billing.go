@@ -114,7 +114,12 @@ func major(amount *int64, exponent int) string {
 	if amount == nil {
 		return ""
 	}
-	sign, digits := "", strconv.FormatInt(*amount, 10)
+	return majorText(strconv.FormatInt(*amount, 10), exponent)
+}
+
+// majorText is major for the digits of an amount.
+func majorText(digits string, exponent int) string {
+	sign := ""
 	if digits[0] == '-' {
 		sign, digits = "-", digits[1:]
 	}

@@ -38,7 +38,7 @@ func (a *app) connect(ctx context.Context) (*connection, error) {
 	if err != nil {
 		return nil, fail(exitUnreadable, err, "")
 	}
-	h := web.New(web.Options{Store: reader, Sources: a.configuredSources, Now: a.now})
+	h := web.New(web.Options{Store: reader, Sources: a.configuredSources, Rules: a.rulesOfFile(reader), Now: a.now})
 	return &connection{Client: web.NewClient(web.Local(h)), close: func() { reader.Close() }}, nil
 }
 

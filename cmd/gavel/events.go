@@ -22,7 +22,7 @@ func (a *app) eventsCmd() *cobra.Command {
   gavel events show 01K9F2M7
   gavel events tail`,
 	})
-	cmd.AddCommand(a.eventsListCmd(), a.eventsShowCmd(), a.eventsTailCmd())
+	cmd.AddCommand(a.eventsListCmd(), a.eventsShowCmd(), a.eventsTailCmd(), a.eventsExportCmd())
 	return cmd
 }
 

@@ -38,9 +38,9 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.tz, "tz", "", "time `zone` of tables, such as Europe/Madrid (default: local)")
 
 	root.AddCommand(
-		a.serveCmd(), a.demoCmd(), a.validateCmd(), a.reloadCmd(), a.sendCmd(), a.verifyCmd(),
-		a.eventsCmd(), a.sessionsCmd(), a.deliveriesCmd(), a.runsCmd(), a.billingCmd(), a.sourcesCmd(),
-		a.versionCmd(), a.completionCmd(), a.exitCodesTopic(),
+		a.serveCmd(), a.demoCmd(), a.validateCmd(), a.testCmd(), a.explainCmd(), a.diffCmd(), a.replayCmd(), a.reloadCmd(), a.sendCmd(), a.verifyCmd(),
+		a.eventsCmd(), a.sessionsCmd(), a.deliveriesCmd(), a.runsCmd(), a.rulesCmd(), a.billingCmd(), a.sourcesCmd(),
+		a.schemaCmd(), a.versionCmd(), a.completionCmd(), a.exitCodesTopic(),
 	)
 	group(root)
 	root.SetFlagErrorFunc(a.flagError)

@@ -69,7 +69,7 @@ func (a *app) runsListCmd() *cobra.Command {
 func (a *app) runColumns() []column[web.Run] {
 	return []column[web.Run]{
 		{"ID", func(r web.Run) any { return r.ID }},
-		{"RULE", func(r web.Run) any { return r.Rule }},
+		{"RULE", func(r web.Run) any { return marked{r.Rule, replayedNote(r)} }},
 		{"STATE", func(r web.Run) any { return state(r.State) }},
 		{"TRIGGER", func(r web.Run) any { return r.Trigger }},
 		{"ROOM", func(r web.Run) any { return r.Room }},
@@ -77,6 +77,14 @@ func (a *app) runColumns() []column[web.Run] {
 		{"TRIES", func(r web.Run) any { return tries(r) }},
 		{"REASON", func(r web.Run) any { return a.runReason(r) }},
 	}
+}
+
+// replayedNote tells a run of the past from the others.
+func replayedNote(r web.Run) string {
+	if r.Replayed {
+		return "replayed"
+	}
+	return ""
 }
 
 // tries is "2/8" where the step may be tried eight times.
@@ -134,6 +142,9 @@ func (a *app) printRun(r web.Run) {
 	a.field("trigger", "%s of %s  gavel events show %s", r.Trigger, r.Source, r.Event)
 	if r.Shadow {
 		a.field("mode", "shadow: recorded, not done")
+	}
+	if r.Replayed {
+		a.field("replayed", "made long after its event, with the facts of then")
 	}
 	if r.Gathered > 0 {
 		text := count(r.Gathered, "event")
@@ -301,6 +312,14 @@ func (a *app) confirmRetry(ctx context.Context, n int, selected, yes bool) error
 		return fail(exitUsage, fmt.Errorf("this would retry %s", count(n, "run")), "say --yes, or look first with --dry-run")
 	}
 	fmt.Fprintf(a.err, "Retry %s? Steps that already succeeded are not repeated. [y/N] ", count(n, "run"))
+	if !a.answersYes(ctx) {
+		return fail(exitInterrupted, errors.New("nothing was retried"), "")
+	}
+	return nil
+}
+
+// answersYes reads the answer to a question.
+func (a *app) answersYes(ctx context.Context) bool {
 	answer := make(chan string, 1)
 	go func() { // Ctrl-C must not wait for the answer
 		line, _ := bufio.NewReader(a.in).ReadString('\n')
@@ -308,13 +327,10 @@ func (a *app) confirmRetry(ctx context.Context, n int, selected, yes bool) error
 	}()
 	select {
 	case line := <-answer:
-		yes = strings.HasPrefix(line, "y")
+		return strings.HasPrefix(line, "y")
 	case <-ctx.Done():
+		return false
 	}
-	if !yes {
-		return fail(exitInterrupted, errors.New("nothing was retried"), "")
-	}
-	return nil
 }
 
 func (a *app) retry(cmd *cobra.Command, c *connection, ids []string) error {

@@ -102,7 +102,7 @@ func (a *app) newService(ctx context.Context, o serviceOptions) (*service, error
 		}
 		return nil, fail(code, err, "")
 	}
-	s.api = web.New(web.Options{Store: s.store, Server: s, Sources: s.sources, Now: a.now, Log: o.log})
+	s.api = web.New(web.Options{Store: s.store, Server: s, Sources: s.sources, Rules: s.rules, Now: a.now, Log: o.log})
 	return s, nil
 }
 
@@ -256,6 +256,14 @@ func (s *service) sources() ([]web.ConfiguredSource, error) {
 	return sourceViews(s.kinds, set.Sources()), nil
 }
 
+// rules are the rules in force, for the API.
+func (s *service) rules(ctx context.Context, since time.Time) (web.RuleList, error) {
+	s.mu.Lock()
+	set := s.set
+	s.mu.Unlock()
+	return ruleList(ctx, set, s.kinds, s.store.Reader, since, s.app.now())
+}
+
 // Ready implements web.Server.
 func (s *service) Ready() error {
 	if s.stopping.Load() {
@@ -267,6 +275,21 @@ func (s *service) Ready() error {
 // Retry implements web.Server.
 func (s *service) Retry(ctx context.Context, runID string) (*engine.Run, error) {
 	return s.engine.Retry(ctx, runID)
+}
+
+// Replay implements web.Server.
+func (s *service) Replay(ctx context.Context, revision string, runs []engine.Replay) ([]engine.Replayed, error) {
+	out, err := s.engine.Replay(ctx, revision, runs)
+	made := 0
+	for _, r := range out {
+		if r.Run != "" {
+			made++
+		}
+	}
+	if made > 0 {
+		s.log.Info("runs replayed", "count", made)
+	}
+	return out, err
 }
 
 // Status implements web.Server.

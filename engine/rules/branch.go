@@ -28,7 +28,7 @@ type stepReader struct {
 // readBranches reads then, else, on_late and on_failure.
 func (l *loader) readBranches(r *rule, n node, got map[string]node, sc scope, scoped bool) {
 	sr := &stepReader{loader: l, rule: r}
-	if _, there := got[engine.BranchThen]; !there {
+	if _, there := got[engine.BranchThen]; !there && !n.misspells(engine.BranchThen, "keys of a rule", got) {
 		n.missing(`the rule needs "then"`, "then: followed by a list of steps")
 	}
 	branches := []string{engine.BranchThen, engine.BranchElse, engine.BranchOnLate, engine.BranchOnFailure}
@@ -79,6 +79,9 @@ func (sr *stepReader) enter(branch string, sc scope, scoped, late bool) {
 			sr.scope, sr.events = r.awaitedScope(sc), r.expect.types
 		}
 		return
+	}
+	if branch == engine.BranchThen && r.expect == nil && r.digest == nil {
+		sr.scope = sr.scope.knowing(r.ifs)
 	}
 	sr.scope.gathered = r.count != nil || r.digest != nil
 	if r.digest != nil {
@@ -160,6 +163,12 @@ func (sr *stepReader) branch(n node, branch string) {
 		if e.isMap("- log: …") {
 			sr.step(s, e, spot{branch, i})
 		}
+		if s.waits() {
+			sr.scope.known = nil // the facts are read again
+		}
+	}
+	if n.Kind == yaml.SequenceNode {
+		sr.doubtSteps(n, sr.rule.branches[branch])
 	}
 }
 
@@ -168,6 +177,15 @@ func (sr *stepReader) stepHint(e node) string {
 		return fmt.Sprintf("write - %s: …", a.Name)
 	}
 	return "write - ACTION: …, with one of " + enumerate(sr.actionNames())
+}
+
+// actionHint is the hint for a step that names no action by name.
+func (l *loader) actionHint(name string) string {
+	known := append(l.actionNames(), stepKeys()...)
+	if hint := meant(name, "actions"); hint != "" {
+		return hint + "; actions and keys of a step: " + enumerate(known)
+	}
+	return suggestion(name, "actions and keys of a step", known)
 }
 
 func (l *loader) actionNames() []string { return sortedKeys(l.actions) }
@@ -203,16 +221,16 @@ func (sr *stepReader) step(s *step, n node, at spot) {
 		return
 	}
 	s.node, s.action = acts[0], sr.actions[acts[0].name()]
-	sr.readParams(s, acts[0], got, within{scope: sc})
+	sr.readParams(s, acts[0], got, within{scope: sc.knowing(s.ifs)})
 }
 
 // unknownStepKeys reports keys that are neither an action nor a key of steps,
 // and steps with no action or several.
 func (sr *stepReader) unknownStepKeys(n node, acts, unknown []node) {
 	for _, e := range unknown {
-		i := issue{Code: "unknown-action", What: fmt.Sprintf("unknown action %q", e.name()), Hint: suggestion(e.name(), "actions and keys of a step", append(sr.actionNames(), stepKeys()...))}
+		i := issue{Code: "unknown-action", What: fmt.Sprintf("unknown action %q", e.name()), Hint: sr.actionHint(e.name())}
 		if len(acts) > 0 {
-			i = issue{Code: "unknown-key", What: fmt.Sprintf("unknown key %q", e.name()), Hint: suggestion(e.name(), "keys of a step", stepKeys())}
+			i = issue{Code: "unknown-key", What: fmt.Sprintf("unknown key %q", e.name()), Hint: advice(e.name(), "keys of a step", stepKeys())}
 			if acts[0].Node != nil && find(sr.actions[acts[0].name()].params, e.name()) != nil {
 				i.Hint = fmt.Sprintf("%s is a parameter of %s: indent it further than %s", e.name(), acts[0].name(), acts[0].name())
 			}
@@ -268,9 +286,9 @@ func (sr *stepReader) readStepKeys(s *step, got map[string]node, sc scope, at sp
 }
 
 func (sr *stepReader) readRetry(s *step, n node) {
-	got := n.fields("keys of retry", []string{"attempts", "first", "max", "for"})
+	got := n.fields("keys of retry", keyNames(retryKeys()))
 	if e, there := got["attempts"]; there {
-		if v, ok := e.whole(); ok && (v < 1 || v > 100) {
+		if v, ok := e.whole(); ok && (v < 1 || v > maxAttempts) {
 			e.add(issue{Code: "out-of-range", What: `"attempts" must be from 1 to 100`, Hint: "1 is a single try"})
 		} else {
 			s.retry.Attempts = int(v)
@@ -300,7 +318,11 @@ func (sr *stepReader) readParams(s *step, n node, got map[string]node, p within)
 		if a.Conn != nil && find(a.params, "via") == nil {
 			known = append(known, "via")
 		}
-		params = n.fields("parameters of "+a.Name, known)
+		read := n.fields
+		if a.Conn != nil {
+			read = n.secretFields // a misspelt one could be meant for the connection
+		}
+		params = read("parameters of "+a.Name, known)
 		if inner, there := params["via"]; there && find(a.params, "via") == nil {
 			if viaGiven {
 				inner.addAtKey(issue{Code: "defined-twice", What: `"via" is given for the step and for its action`, Hint: "remove one of them"})
@@ -321,7 +343,11 @@ func (sr *stepReader) readParams(s *step, n node, got map[string]node, p within)
 	var connected bool
 	var viaName string
 	if viaGiven {
-		if viaName, connected = via.text(); connected {
+		switch viaName, connected = via.text(); {
+		case connected && viaName == "":
+			via.emptyValue()
+			connected = false
+		case connected:
 			s.via, c, connected = sr.connectionFor(n, a, viaName, via)
 		}
 	} else {
@@ -332,7 +358,7 @@ func (sr *stepReader) readParams(s *step, n node, got map[string]node, p within)
 		sr.checkWait(s, n, params)
 	}
 	if connected {
-		sr.askAction(s, n, c, broken)
+		sr.askAction(s, n, c, viaName, broken)
 	}
 	if ok {
 		s.settle()
@@ -363,7 +389,9 @@ func (sr *stepReader) checkParams(s *step, n node, params map[string]node, c *co
 					continue
 				}
 			}
-			if want.required {
+			if want.required && n.misspells(want.name, "parameters of "+s.action.Name, params) {
+				broken[want.name] = true
+			} else if want.required {
 				n.addAtKey(issue{Code: "missing-key", What: fmt.Sprintf("%s needs %q", s.action.Name, want.name), Hint: want.doc})
 				broken[want.name] = true
 			}
@@ -391,8 +419,9 @@ func (sr *stepReader) checkParams(s *step, n node, params map[string]node, c *co
 }
 
 // askAction lets the action itself find what is wrong. What is broken already
-// is to it as if it came with the event.
-func (sr *stepReader) askAction(s *step, n node, c *connection, broken map[string]bool) {
+// is to it as if it came with the event. via is the connection that the step
+// itself names, "" if none.
+func (sr *stepReader) askAction(s *step, n node, c *connection, via string, broken map[string]bool) {
 	if s.action.Check == nil || sr.o.stored {
 		return
 	}
@@ -416,10 +445,21 @@ func (sr *stepReader) askAction(s *step, n node, c *connection, broken map[strin
 	if c != nil {
 		in.Conn = c.value
 	}
+	if via != "" {
+		in.With["via"] = via
+	}
+	misspelt := n.Kind == yaml.MappingNode && slices.ContainsFunc(n.entries(), func(e node) bool { return e.name() != "via" && find(s.action.params, e.name()) == nil })
 	for _, x := range s.action.Check(in) {
+		if x.Param == "" && misspelt {
+			continue // what is missing is there under another name
+		}
 		i := issue{Code: "refused-by-action", Warning: x.Warning, What: s.action.Name + ": " + x.What, Hint: x.Hint}
 		if x.Warning {
 			i.Code = "doubted-by-action"
+		}
+		if c, given := sr.givers[connectionThing(s.action.Name, s.via)]; given && x.Param == "via" {
+			c.addAtKey(i)
+			continue
 		}
 		at, found := s.find(x.Param)
 		if !found {

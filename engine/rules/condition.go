@@ -11,6 +11,17 @@ import (
 type condition struct {
 	src     string
 	program *program
+	place   *place
+}
+
+// place is where a condition stands. Only explaining needs it.
+type place struct {
+	node  node
+	scope scope
+}
+
+func newCondition(n node, p *program, sc scope) condition {
+	return condition{src: strings.TrimSpace(n.Value), program: p, place: &place{node{Node: n.Node, key: n.key, doc: n.doc}, sc}}
 }
 
 // conditions reads an if: one expression, or a list that must all be true.
@@ -25,8 +36,8 @@ func (l *loader) conditions(n node, sc scope) []condition {
 		if !c.isScalar("an expression belongs here") || !l.noTemplate(c) {
 			continue
 		}
-		if p := l.compile(c, c.Value, 0, sc, wantBool); p != nil {
-			all = append(all, condition{src: strings.TrimSpace(c.Value), program: p})
+		if p := l.compile(c, c.Value, 0, sc.knowing(all), wantBool); p != nil {
+			all = append(all, newCondition(c, p, sc))
 		}
 	}
 	return all

@@ -55,7 +55,7 @@ func (l *loader) readConnections(n node) {
 				e.addAtKey(issue{Code: "bad-name", What: fmt.Sprintf("%q cannot be the name of a connection", e.name()), Hint: "use a-z, 0-9, - and _"})
 				continue
 			}
-			if l.only(fmt.Sprintf("%s connection %q", k.name(), e.name()), e) {
+			if l.only(connectionThing(k.name(), e.name()), e) {
 				if l.conns[k.name()] == nil {
 					l.conns[k.name()] = map[string]*connection{}
 				}
@@ -64,6 +64,9 @@ func (l *loader) readConnections(n node) {
 		}
 	}
 }
+
+// connectionThing is a connection as messages and [loader.givers] name it.
+func connectionThing(kind, name string) string { return fmt.Sprintf("%s connection %q", kind, name) }
 
 // hasSetting reports whether connections of this kind have a key of that name.
 func (a *action) hasSetting(name string) bool {
@@ -97,6 +100,9 @@ func (l *loader) readConnection(n node, a *action) *connection {
 			}
 			continue
 		}
+		if p.shape.form == formText {
+			l.leaks(e)
+		}
 		if v, ok := l.value(e, p.shape, p.enum, here); ok && l.noReference(e, p.shape) {
 			if err := assign(target.Elem().Field(p.index), v.fixed); err != nil {
 				e.add(issue{Code: "wrong-type", What: fmt.Sprintf("%s: %s", e.what(), err)})
@@ -128,6 +134,7 @@ func (l *loader) noReference(n node, s shape) bool {
 // connectionFor is the connection a step uses: the one it names, the only one
 // of its kind, or the one called default. ok is false if something is wrong.
 func (l *loader) connectionFor(n node, a *action, via string, at node) (name string, c *connection, ok bool) {
+	defer func() { l.inUse[connectionThing(a.Name, name)] = true }()
 	have := l.conns[a.Name]
 	switch {
 	case via != "" && a.Conn == nil:

@@ -23,7 +23,7 @@ func (w *wordReader) readCooldown(n node) {
 		if !n.isMap("cooldown: 15m, or cooldown: { for: 15m, per: [room.id] }") {
 			return
 		}
-		got = n.fields("keys of cooldown", []string{"for", "per"})
+		got = n.fields("keys of cooldown", keyNames(cooldownKeys()))
 		if e, given := n.needs(got, "for", "how long nothing passes: for: 15m"); given {
 			c.length = w.period(e)
 		}

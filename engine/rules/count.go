@@ -23,7 +23,7 @@ func (w *wordReader) readCount(n node) {
 		return
 	}
 	c := &count{}
-	got := n.fields("keys of count", []string{"at_least", "within", "per", "distinct"})
+	got := n.fields("keys of count", keyNames(countKeys()))
 	if e, given := n.needs(got, "at_least", "how many events: at_least: 3"); given {
 		v, ok := e.whole()
 		if ok && (v < 1 || v > maxGathered) {

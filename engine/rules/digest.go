@@ -21,7 +21,7 @@ func (w *wordReader) readDigest(n node) {
 		return
 	}
 	d := &digest{}
-	got := n.fields("keys of digest", []string{"every", "at", "per"})
+	got := n.fields("keys of digest", keyNames(digestKeys()))
 	every, hasEvery := got["every"]
 	at, hasAt := got["at"]
 	when := ""

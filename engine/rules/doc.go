@@ -30,10 +30,25 @@
 // each event type the rule is about (env.go), so that a misspelt fact is a
 // mistake at load.
 //
+// # For editors
+//
+// keys.go holds the keys of every map of a rules file, each with a line for
+// people: the reader has their names from there, and [Schema] makes a JSON
+// Schema of them, of the actions' structs and of the platforms. A key that is
+// added there is known to both; a test holds them against each other.
+//
 // # Evaluating
 //
 // [Set.Match] looks at the rules for the event's type only. A condition has
 // three outcomes: true, false and error; an error is never a no. A Set is
 // immutable and safe for concurrent use, and nothing in it panics on account
 // of an event.
+//
+// # Explaining
+//
+// [Set.Explain] takes a condition apart at and, or, not, ? : and let
+// (explainline.go) and evaluates every part by itself (explainrun.go), in the
+// limits of the whole where the engine got to it. All it needs is compiled
+// anew; a rule keeps no more than where its conditions stand. Where the parts
+// do not come to what the whole does, the whole counts.
 package rules

@@ -16,6 +16,7 @@ type document struct {
 	root  *yaml.Node // nil: there is nothing to check
 	// hidden lines hold a secret from this character on: they are shown cut.
 	hidden map[int]int
+	mended map[int]bool // lines that are read as if their value stood in quotes
 	rules  []ruleLines
 }
 
@@ -129,9 +130,13 @@ func (d *document) show(number int) string {
 	if d.root == nil && d.besideSecrets(number) && secretsIn(text) {
 		text = firstWord.FindString(text) + "…"
 	}
-	text = maskSecrets(text)
+	return harmless(maskTokens(maskSecrets(text)))
+}
+
+// harmless is text without characters that a terminal would obey.
+func harmless(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r != '\t' && !unicode.IsPrint(r) {
+		if r != '\t' && r != '\n' && !unicode.IsPrint(r) {
 			return '\uFFFD'
 		}
 		return r
@@ -160,7 +165,7 @@ func prefix(r []rune, n int) []rune { return r[:max(0, min(n, len(r)))] }
 
 // secretKey finds keys that usually hold a secret. It must do for lines that
 // are no YAML at all.
-var secretKey = regexp.MustCompile(`(?i)["']?[\w-]*(?:secret|token|passw|api_?key|authorization|private)[\w-]*["']?\s*:\s*`)
+var secretKey = regexp.MustCompile(`(?i)["']?[\w-]*(?:secret|token|passw|api[_-]?key|authorization|cookie|private)[\w-]*["']?\s*:\s*`)
 
 // referenceText is a value that says where the secret is.
 var referenceText = regexp.MustCompile(`^["']?(env|file|credential):[^\s,\]}]*["']?`)
@@ -192,97 +197,3 @@ func maskSecrets(line string) string {
 
 // looksSecret reports whether the value of such a key must not be quoted.
 func looksSecret(key string) bool { return secretKey.MatchString(key + ": x") }
-
-// locate finds the character at offset of a scalar's value in the file. ok is
-// false where YAML joins lines, so that the value has no one place.
-func (d *document) locate(n *yaml.Node, offset int) (line, col int, ok bool) {
-	if n.Kind != yaml.ScalarNode || n.Line < 1 {
-		return 0, 0, false
-	}
-	switch {
-	case n.Style&yaml.LiteralStyle != 0:
-		return d.locateLiteral(n, offset)
-	case n.Style&yaml.FoldedStyle != 0:
-		return 0, 0, false
-	}
-	text := []rune(d.line(n.Line))
-	if n.Column < 1 || n.Column-1 > len(text) {
-		return 0, 0, false
-	}
-	text = text[n.Column-1:]
-	switch {
-	case n.Style&yaml.SingleQuotedStyle != 0:
-		at, ok := skipQuoted(text, '\'', offset)
-		return n.Line, n.Column + at, ok
-	case n.Style&yaml.DoubleQuotedStyle != 0:
-		at, ok := skipQuoted(text, '"', offset)
-		return n.Line, n.Column + at, ok
-	}
-	if value := []rune(n.Value); len(value) > len(text) || string(text[:len(value)]) != n.Value {
-		return 0, 0, false
-	}
-	return n.Line, n.Column + offset, true
-}
-
-// escapeDigits is the number of hexadecimal digits behind a YAML escape.
-func escapeDigits(r rune) int {
-	switch r {
-	case 'x':
-		return 2
-	case 'u':
-		return 4
-	case 'U':
-		return 8
-	}
-	return 0
-}
-
-// skipQuoted counts the characters of a quoted scalar, quotes and escapes
-// included, before the value's character at offset.
-func skipQuoted(text []rune, quote rune, offset int) (int, bool) {
-	at := 1
-	for ; offset > 0; offset-- {
-		if at >= len(text) {
-			return 0, false
-		}
-		switch {
-		case quote == '\'' && text[at] == '\'':
-			if at+1 >= len(text) || text[at+1] != '\'' {
-				return at, true // one past the end of the value
-			}
-			at += 2
-		case quote == '"' && text[at] == '"':
-			return at, true
-		case quote == '"' && text[at] == '\\':
-			if at+1 >= len(text) {
-				return 0, false
-			}
-			at += 2 + escapeDigits(text[at+1])
-		default:
-			at++
-		}
-	}
-	joined := at == len(text)-1 && text[at] == '\\' // \ at the end of a line
-	return at, at <= len(text) && !joined
-}
-
-// locateLiteral does it for | blocks, which keep their lines.
-func (d *document) locateLiteral(n *yaml.Node, offset int) (line, col int, ok bool) {
-	row, in := 0, []rune(n.Value)
-	if offset > len(in) {
-		return 0, 0, false
-	}
-	start := 0
-	for i, r := range in[:offset] {
-		if r == '\n' {
-			row, start = row+1, i+1
-		}
-	}
-	value := strings.Split(n.Value, "\n")[row]
-	line = n.Line + 1 + row
-	indent := strings.Index(d.line(line), value)
-	if indent < 0 || strings.Trim(d.line(line)[:indent], " ") != "" {
-		return 0, 0, false
-	}
-	return line, indent + offset - start + 1, true
-}

@@ -21,6 +21,27 @@ func TestLocate(t *testing.T) {
 		{"literal, first line", "a: |-\n   X\n"},
 		{"literal, indented further", "a:\n  b: |\n    one\n      two X\n"},
 		{"literal, explicit indent", "a: |2\n    é X\n"},
+		{"literal, explicit indent, indented text", "a:\n  b: |2-\n      é X\n"},
+		{"literal, empty lines", "a: |+\n\n\n  one\n\n    two\n\n  X\n\n"},
+		{"literal with a comment", "a: | # note\n  one\n  X\n"},
+		{"folded", "a: >\n  one\n  two é X\n"},
+		{"folded, empty lines", "a: >-\n\n  one\n  two\n\n\n  three\n  X\n"},
+		{"folded, indented further", "a: >\n  one\n    two\n\n    three\n  four\n  é X\n"},
+		{"folded, explicit indent", "a: >2\n     one\n   two\n  X\n"},
+		{"folded, on its first line", "a: >\n  X\n"},
+		{"plain over lines", "a: one   \n  é two\n  X\n"},
+		{"plain over lines and empty ones", "a: one\n\n\n  two\n  é X"},
+		{"plain over lines in a list", "- one\n  two\n  X"},
+		{"plain below its key", "a:\n  one X"},
+		{"single quotes over lines", "a: 'it''s\n  é   \n\n  ''X'' '"},
+		{"double quotes over lines", "a: \"\\\"one\n  \\u00e9 \n\n  two X\""},
+		{"double quotes, joined", "a: \"one \\\n   \\  two\\\n  é X\""},
+		{"double quotes, escaped breaks", "a: \"one\\n\\n two X\""},
+		{"flow over lines", "a: { b: one\n   two X, c: d }"},
+		{"after crlf, folded", "a: >\r\n  one\r\n\r\n  two X\r\n"},
+		{"after crlf, plain", "a: one\r\n  two X\r\n"},
+		{"tabs between", "a: 'one\tX'"},
+		{"tabs in front of a line", "a: 'one\n\t\ttwo X'"},
 		{"after crlf", "a: |\r\n  one\r\n  two X\r\n"},
 		{"after a wide line break", "a: 1 # \u2028b: 2\nc: ab X"},
 	} {
@@ -39,20 +60,6 @@ func TestLocate(t *testing.T) {
 				t.Errorf("%d:%d is not the X", line, col)
 			}
 		})
-	}
-}
-
-// TestLocateJoined: where YAML joins lines there is no place.
-func TestLocateJoined(t *testing.T) {
-	for _, text := range []string{"a: >\n  one\n  X\n", "a: one\n  X\n", "a: 'one\n  X'\n", "a: \"one\n  X\"\n", "a: \"one\\\n  X\"\n"} {
-		var root yaml.Node
-		if err := yaml.Unmarshal([]byte(text), &root); err != nil {
-			t.Fatal(err)
-		}
-		n := withX(&root)
-		if line, col, ok := newDocument("", 0, text).locate(n, strings.Index(n.Value, "X")); ok {
-			t.Errorf("%q: found at %d:%d", text, line, col)
-		}
 	}
 }
 

@@ -62,6 +62,20 @@ type scope struct {
 	// schedule: the rule fires by the clock: event, sessions, no other facts.
 	schedule bool
 	fields   bool // fields: of a source: the facts as decoded, before the session is known
+	// known are facts that conditions before this expression made certain.
+	known []string
+	// senders are the sources whose events come here; nil: any.
+	senders []*source
+	// fact is what the expression supplies, under fields:.
+	fact string
+}
+
+// knowing is sc behind conditions that were true.
+func (sc scope) knowing(ifs []condition) scope {
+	for _, c := range ifs {
+		sc.known = append(slices.Clip(sc.known), c.program.assures...)
+	}
+	return sc
 }
 
 // input is what an expression is evaluated against.
@@ -77,8 +91,47 @@ type frame struct {
 	in      input
 	env     map[string]any // facts by dotted path, see [load]
 	people  []any          // see participants
+	kept    map[reading]any
+	filled  int // bytes that the parameters of a step were filled in with
 	machine vm.VM
 	budget  budget
+}
+
+// reading is a field of a record.
+type reading struct {
+	record any // a pointer
+	field  string
+}
+
+// read is a field of a record.
+func (f *frame) read(x field, record any) (any, error) {
+	if !x.kept {
+		return x.get(record), nil
+	}
+	at := reading{record, x.name}
+	v, ok := f.kept[at]
+	if !ok {
+		if err := f.budget.spend(decodeSteps); err != nil {
+			return nil, err
+		}
+		if f.kept == nil {
+			f.kept = map[reading]any{}
+		}
+		v = x.get(record)
+		f.kept[at] = v
+	}
+	if err, failed := v.(*evalError); failed {
+		return nil, err
+	}
+	return v, nil
+}
+
+// fill counts what goes into the parameters of a step, before it is copied.
+func (f *frame) fill(v any) error {
+	if f.filled += sizeOf(v, maxRendered); f.filled > maxRendered {
+		return errRendered
+	}
+	return nil
 }
 
 // frameName is the frame itself among the facts, for the functions that need
@@ -116,6 +169,14 @@ type field struct {
 	get  func(any) any
 	// result: it comes from what a step did, and a shadow did nothing.
 	result bool
+	// kept: it takes long to read, so the frame keeps it.
+	kept bool
+}
+
+// keep is f as one that is kept once read.
+func (f field) keep() field {
+	f.kept = true
+	return f
 }
 
 func (r *record) field(name string) (field, bool) {
@@ -133,6 +194,14 @@ func (r *record) example() string {
 		return f.name + "." + f.typ.rec.example()
 	}
 	return f.name
+}
+
+// label is the field that people know such a record by, for hints.
+func (r *record) label() string {
+	if _, ok := r.field("name"); ok {
+		return "name"
+	}
+	return r.example()
 }
 
 func (r *record) names() []string {

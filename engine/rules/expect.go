@@ -23,7 +23,7 @@ type expect struct {
 	stops map[string]key
 }
 
-func expectKeys() []string { return []string{"event", "if", "per", "within", "stop_on"} }
+func expectKeys() []string { return keyNames(expectDocs()) }
 
 func (w *wordReader) readExpect(n node) {
 	if !n.isMap("expect: { event: participant_joined, within: 5m }") {

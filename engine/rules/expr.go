@@ -11,6 +11,7 @@ import (
 	"github.com/expr-lang/expr/builtin"
 	exprcompiler "github.com/expr-lang/expr/compiler"
 	"github.com/expr-lang/expr/conf"
+	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
 )
@@ -87,30 +88,54 @@ func (c *compiler) compile(src string, sc scope, w want) (p *program, issues []i
 			p, issues = nil, []issue{{Width: max(1, len([]rune(src))), Code: "syntax-error", What: "the expression cannot be read"}}
 		}
 	}()
-	s := scan(src)
-	if len(s.issues) > 0 {
-		return nil, s.issues
-	}
-	tree, err := parser.ParseWithConfig(s.text(), parserConfig())
-	if err != nil {
-		return nil, []issue{parseIssue(s.src, err)}
+	s, tree, issues := parseExpr(src)
+	if tree == nil {
+		return nil, issues
 	}
 	k := newChecker(c, sc, s)
 	root, t := k.visit(tree.Node)
 	k.result(tree.Node, t, w)
+	if w == wantBool && k.varying == 0 && t.kind == kindBool {
+		k.constant(tree.Node)
+	}
 	issues = k.sorted()
 	if slices.ContainsFunc(issues, func(i issue) bool { return !i.Warning }) {
 		return nil, issues
 	}
-	tree.Node = root
-	code, err := exprcompiler.Compile(tree, machineConfig())
+	p, err := k.program(tree.Source, root, t)
 	if err != nil {
 		return nil, append(issues, issue{Width: len(s.src), Code: "syntax-error", What: "the expression cannot be compiled"})
 	}
+	p.assures, p.defined, p.constant = k.assured(tree.Node), k.defined, k.varying == 0
+	return p, issues
+}
+
+// parseExpr reads an expression. Without a tree there are issues.
+func parseExpr(src string) (*scanner, *parser.Tree, []issue) {
+	s := scan(src)
+	if len(s.issues) > 0 {
+		return s, nil, s.issues
+	}
+	tree, err := parser.ParseWithConfig(s.text(), parserConfig())
+	if err != nil {
+		return s, nil, []issue{parseIssue(s.src, err)}
+	}
+	if parts(tree.Node, maxNodes) > maxNodes {
+		return s, nil, []issue{tooManyParts(len(s.src))}
+	}
+	return s, tree, nil
+}
+
+// program compiles what the checker made of the text.
+func (k *checker) program(text file.Source, root ast.Node, t typ) (*program, error) {
+	code, err := exprcompiler.Compile(&parser.Tree{Node: root, Source: text}, machineConfig())
+	if err != nil {
+		return nil, err
+	}
 	return &program{
-		code: code, result: t, loads: k.loads, operators: k.operators, compiler: c,
+		code: code, result: t, loads: k.loads, operators: k.operators, compiler: k.compiler,
 		reads: slices.Sorted(maps.Keys(k.reads)),
-	}, issues
+	}, nil
 }
 
 // parserConfig makes the parser treat every function as a call, whatever expr
@@ -137,8 +162,13 @@ type program struct {
 	result    typ
 	loads     []load
 	reads     []string
+	assures   []string         // facts that are known where it is true
+	defined   []string         // what the rules files define and it names: list "vips"
+	constant  bool             // it says the same for every event
 	operators map[int]operands // by position, for errors
 	compiler  *compiler
+	// inner: the value is for other programs on the frame, and keeps its records.
+	inner bool
 }
 
 // load puts a fact among the variables before the program runs.
@@ -153,7 +183,13 @@ type load struct {
 func (p *program) eval(in input) (any, error) { return p.run(newFrame(in)) }
 
 // run is eval on a frame that several programs share.
-func (p *program) run(f *frame) (v any, err error) {
+func (p *program) run(f *frame) (any, error) {
+	f.budget = budget{facts: f.facts()}
+	return p.resume(f)
+}
+
+// resume is run with what the budget of the frame has left.
+func (p *program) resume(f *frame) (v any, err error) {
 	defer func() {
 		if recover() != nil {
 			v, err = nil, errors.New("the expression cannot be evaluated: a fact is not as expected")
@@ -167,11 +203,16 @@ func (p *program) run(f *frame) (v any, err error) {
 		if _, ok := f.env[l.path]; !ok {
 			f.env[l.path] = l.get(f)
 		}
+		if err, failed := f.env[l.path].(*evalError); failed {
+			return nil, fmt.Errorf("%s: %w", l.path, err)
+		}
 	}
-	f.budget = budget{facts: f.facts()}
 	v, err = f.machine.Run(p.code, f.env)
 	if err != nil {
 		return nil, p.explain(err)
+	}
+	if p.inner {
+		return v, nil
 	}
 	switch p.result.kind {
 	case kindRecord, kindList, kindMap, kindUnknown:
@@ -213,7 +254,11 @@ type site struct {
 // site, and those of the function.
 func callSite(args ...any) (any, error) {
 	f, s := args[0].(*frame), args[1].(*site)
-	v, err := s.do(f, s, args[2:])
+	err := f.budget.spend(1 + len(args)/argsPerStep)
+	var v any
+	if err == nil {
+		v, err = s.do(f, s, args[2:])
+	}
 	if err != nil {
 		var known *evalError
 		if !errors.As(err, &known) {

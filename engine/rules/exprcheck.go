@@ -3,6 +3,7 @@ package rules
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -15,6 +16,8 @@ type typ struct {
 	null bool // it may be unknown when the expression runs
 	// sure: an earlier part of the expression made certain that it is known.
 	sure bool
+	// gap: it is unknown where what it belongs to is missing, as after ?.
+	gap bool
 	// json: untyped data, of which anything can be missing or otherwise.
 	json bool
 	// filled: a list that is never empty.
@@ -41,9 +44,14 @@ type checker struct {
 
 	loads     []load
 	reads     map[string]bool
+	defined   []string // what the rules files define and it names: list "vips"
 	operators map[int]operands
 	issues    []issue
+	varying   int // how many parts differ from event to event
+	classes   int // see classWork
 	dash      int // where the second half of a name such as vip-list begins
+	// types of the nodes, for explaining; nil: they are not kept.
+	types map[ast.Node]typ
 }
 
 type local struct {
@@ -52,7 +60,11 @@ type local struct {
 }
 
 func newChecker(c *compiler, sc scope, s *scanner) *checker {
-	return &checker{compiler: c, scope: sc, scanned: s, reads: map[string]bool{}, operators: map[int]operands{}, sure: map[string]bool{}, records: map[string]*record{}, dash: -1}
+	k := &checker{compiler: c, scope: sc, scanned: s, reads: map[string]bool{}, operators: map[int]operands{}, sure: map[string]bool{}, records: map[string]*record{}, dash: -1}
+	for _, path := range sc.known {
+		k.sure[path] = true
+	}
+	return k
 }
 
 // sorted are the issues in the order of the text, each once: the middle of
@@ -90,6 +102,11 @@ func (k *checker) extent(n ast.Node) (from, to int) {
 		if rest := k.scanned.src[min(to, len(k.scanned.src)):]; n.Location() != n.Property.Location() && len(rest) > 0 && rest[0] == ']' {
 			to++
 		}
+	case *ast.SliceNode:
+		widen(n.Node, n.From, n.To)
+		to = k.closing(to)
+	case *ast.VariableDeclaratorNode:
+		widen(n.Expr)
 	case *ast.CallNode:
 		widen(n.Callee)
 		widen(n.Arguments...)
@@ -167,6 +184,14 @@ func (k *checker) reportAll(n ast.Node, i issue) typ {
 
 // visit checks n. It returns the node to run in its place, and its type.
 func (k *checker) visit(n ast.Node) (ast.Node, typ) {
+	lowered, t := k.check(n)
+	if k.types != nil {
+		k.types[n] = t
+	}
+	return lowered, t
+}
+
+func (k *checker) check(n ast.Node) (ast.Node, typ) {
 	switch n := n.(type) {
 	case *ast.NilNode:
 		return marked(&ast.NilNode{}, n, typ{}), typ{kind: kindNil, null: true}
@@ -224,6 +249,10 @@ func (k *checker) result(n ast.Node, t typ, w want) {
 	case w == wantBool:
 		k.condition(n, t, "the condition")
 	case w == wantText:
+		k.checkWords(n)
+		if t.kind != kindText {
+			k.unknownGap(n, t)
+		}
 		switch t.kind {
 		case kindList, kindMap, kindRecord, kindTable:
 			i := issue{Code: "type-mismatch", What: fmt.Sprintf("%s is %s, and a text is needed", k.source(n), t.words())}
@@ -304,7 +333,7 @@ func (k *checker) conditional(n *ast.ConditionalNode) (ast.Node, typ) {
 	cond, ct := k.visit(n.Cond)
 	k.condition(n.Cond, ct, "the condition before ?")
 	yes, yt := k.assuming(n.Cond, n.Exp1)
-	no, nt := k.visit(n.Exp2)
+	no, nt := k.assumingNot(n.Cond, n.Exp2)
 	t := unify(yt, nt)
 	if ct.kind == kindBroken {
 		t = ct
@@ -313,37 +342,80 @@ func (k *checker) conditional(n *ast.ConditionalNode) (ast.Node, typ) {
 }
 
 // assuming visits n where cond is true.
-func (k *checker) assuming(cond, n ast.Node) (ast.Node, typ) {
+func (k *checker) assuming(cond, n ast.Node) (ast.Node, typ) { return k.visitWhere(cond, true, n) }
+
+// assumingNot visits n where cond is false.
+func (k *checker) assumingNot(cond, n ast.Node) (ast.Node, typ) { return k.visitWhere(cond, false, n) }
+
+func (k *checker) visitWhere(cond ast.Node, holds bool, n ast.Node) (ast.Node, typ) {
 	before := k.sure
-	k.sure = map[string]bool{}
-	for path := range before {
-		k.sure[path] = true
-	}
-	k.assume(cond)
+	k.sure = maps.Clone(before)
 	defer func() { k.sure = before }()
+	k.assume(cond, holds)
 	return k.visit(n)
 }
 
-// assume notes which facts are known where n is true: those compared with
-// nil, and the body of a step whose status was looked at.
-func (k *checker) assume(n ast.Node) {
+// assured are the facts that are known where n is true.
+func (k *checker) assured(n ast.Node) []string {
+	k.sure = map[string]bool{}
+	k.assume(n, true)
+	return slices.Sorted(maps.Keys(k.sure))
+}
+
+// assume notes which facts are known where n is true, or where it is false:
+// those compared with nil, what a fact behind ?. belongs to if that says
+// something, and the body of a step whose status was looked at.
+func (k *checker) assume(n ast.Node, holds bool) {
+	if u, ok := n.(*ast.UnaryNode); ok && (u.Operator == "not" || u.Operator == "!") {
+		k.assume(u.Node, !holds)
+		return
+	}
 	b, ok := n.(*ast.BinaryNode)
 	if !ok {
 		return
 	}
 	path := k.dotted(b.Left)
-	switch _, isNil := b.Right.(*ast.NilNode); {
-	case b.Operator == "and" || b.Operator == "&&":
-		k.assume(b.Left)
-		k.assume(b.Right)
-	case b.Operator == "!=" && isNil:
-		k.sure[path] = true
+	_, isNil := b.Right.(*ast.NilNode)
+	switch {
+	case holds && (b.Operator == "and" || b.Operator == "&&"), !holds && (b.Operator == "or" || b.Operator == "||"):
+		k.assume(b.Left, holds)
+		k.assume(b.Right, holds)
+	case path == "":
+	case isNil:
+		if holds == (b.Operator == "!=") {
+			k.sure[path] = true
+			k.assumeOwners(b.Left)
+		}
+	case !holds:
 	case b.Operator == "==" && strings.HasPrefix(path, "steps."):
 		if step, ok := strings.CutSuffix(path, ".status"); ok {
 			k.sure[step+".body"] = true
 		} else if step, ok := strings.CutSuffix(path, ".state"); ok {
 			k.sure[step+".body"] = true
 		}
+	case b.Operator != "!=" && b.Operator != "??" && saysSomething(b.Right):
+		k.sure[path] = true
+		k.assumeOwners(b.Left)
+	}
+}
+
+// saysSomething reports whether a fact that compares well with n is known.
+func saysSomething(n ast.Node) bool {
+	s, isText := n.(*ast.StringNode)
+	return isLiteral(n) && (!isText || s.Value != "")
+}
+
+// assumeOwners notes what n belongs to: session.host where session.host?.email
+// is known.
+func (k *checker) assumeOwners(n ast.Node) {
+	switch n := n.(type) {
+	case *ast.ChainNode:
+		k.assumeOwners(n.Node)
+	case *ast.MemberNode:
+		if path := k.dotted(n.Node); path != "" {
+			k.sure[path] = true
+		}
+		k.assumeOwners(n.Node)
 	}
 }
 
@@ -359,9 +431,12 @@ func (k *checker) dotted(n ast.Node) string {
 	case *ast.ChainNode:
 		return k.dotted(n.Node)
 	case *ast.MemberNode:
-		name, ok := n.Property.(*ast.StringNode)
-		if base := k.dotted(n.Node); ok && base != "" {
+		base := k.dotted(n.Node)
+		if name, ok := n.Property.(*ast.StringNode); ok && base != "" {
 			return base + "." + name.Value
+		}
+		if base != "" {
+			return base + "[" + k.source(n.Property) + "]"
 		}
 	}
 	return ""
@@ -482,10 +557,12 @@ func (k *checker) pointer(n *ast.PointerNode) (ast.Node, typ) {
 	case len(k.elements) == 0:
 		return n, k.report(n, issue{Code: "syntax-error", What: "there is no element here", Hint: ". and # stand for the element in any(…), all(…), filter(…) and the like"})
 	case n.Name == "index":
+		k.varying++
 		return marked(&ast.PointerNode{Name: n.Name}, n, wholeType()), wholeType()
 	case n.Name != "":
 		return n, k.report(n, issue{Code: "unknown-name", What: fmt.Sprintf("there is no #%s", n.Name), Hint: "# is the element, #index its place"})
 	}
+	k.varying++
 	t := k.elements[len(k.elements)-1]
 	return marked(&ast.PointerNode{}, n, t), t
 }

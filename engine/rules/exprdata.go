@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -16,23 +15,6 @@ import (
 // Untyped data is what platforms and targets send: raw, metadata, the body of
 // a step. Whole numbers are ints. A whole number too large for that stays
 // exact as text; nothing is ever rounded.
-
-// decodeJSON reads untyped data; nil if it is none.
-func decodeJSON(text []byte) any {
-	if len(bytes.TrimSpace(text)) == 0 {
-		return nil
-	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	var v any
-	if d.Decode(&v) != nil {
-		return nil
-	}
-	if m, ok := v.(map[string]any); ok {
-		return visible(m)
-	}
-	return visibleAt(v, 0)
-}
 
 // visible is metadata as expressions see it; never nil.
 func visible(m map[string]any) any {
@@ -162,8 +144,8 @@ func stepRecord(id string) *record {
 	return &record{name: "steps." + id, fields: []field{
 		{name: "state", typ: states, get: get(func(r *engine.StepRecord) any { return r.State }, engine.StepPending)},
 		result("status", wholeType(), func(r *engine.StepRecord) any { return r.Status }, 0),
-		result("body", unknownType(), func(r *engine.StepRecord) any { return decodeJSON(r.Body) }, nil),
-		result("headers", headers, func(r *engine.StepRecord) any { return headerMap(r.Headers) }, map[string]any{}),
+		result("body", unknownType(), func(r *engine.StepRecord) any { return decodeJSON(r.Body) }, nil).keep(),
+		result("headers", headers, func(r *engine.StepRecord) any { return headerMap(r.Headers) }, map[string]any{}).keep(),
 		result("error", textType(), func(r *engine.StepRecord) any { return r.Error }, ""),
 	}}
 }
@@ -314,6 +296,9 @@ func (x *exporter) value(v any) any {
 		return m
 	case *happening:
 		return x.happening(v)
+	case *evalError: // of a field
+		x.err = v
+		return nil
 	case *engine.StepRecord:
 		if err := decided(v); err != nil {
 			x.err = err
@@ -329,9 +314,14 @@ func (x *exporter) value(v any) any {
 	}
 	m := make(map[string]any, len(r.fields))
 	for _, f := range r.fields {
-		if f.name != participantsName { // they are asked for by name only
-			m[f.name] = x.value(f.get(v))
+		if f.name == participantsName { // they are asked for by name only
+			continue
 		}
+		y := f.get(v)
+		if !f.typ.json || !x.plain(y) { // untyped data is a copy already
+			y = x.value(y)
+		}
+		m[f.name] = y
 	}
 	return m
 }

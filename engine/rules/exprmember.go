@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -14,6 +15,7 @@ func (k *checker) use(n ast.Node, t typ) ast.Node {
 		k.loads = append(k.loads, load{t.path, t.get})
 	}
 	k.reads[t.path] = true
+	k.varying++
 	return marked(&ast.IdentifierNode{Value: t.path}, n, t)
 }
 
@@ -104,6 +106,11 @@ func (k *checker) recordMember(n *ast.MemberNode, name *ast.StringNode, from fun
 			elem.path, t.elem = t.path, &elem
 		}
 	}
+	k.varying++
+	if bt.path == "lists" || bt.path == "tables" || bt.path == "windows" {
+		k.defined = append(k.defined, strings.TrimSuffix(bt.path, "s")+" "+strconv.Quote(f.name))
+	}
+	t.enum = k.narrowed(t)
 	switch {
 	case bt.path == "lists":
 		words := k.compiler.defs.lists[f.name]
@@ -133,7 +140,7 @@ func (k *checker) recordMember(n *ast.MemberNode, name *ast.StringNode, from fun
 		k.reads[t.path] = true
 	}
 	if bt.null && a.lenient {
-		t.null = true
+		t.null, t.gap = true, !bt.sure
 	}
 	a.field, a.name = f, name.Value
 	do := readField
@@ -183,7 +190,7 @@ func (k *checker) unknownField(name *ast.StringNode, bt typ) typ {
 func (k *checker) row(n *ast.MemberNode, name *ast.StringNode, bt typ) (ast.Node, typ) {
 	table := strings.TrimPrefix(bt.rec.name, "tables.")
 	rows := k.compiler.defs.tables[table].rows
-	t := typ{kind: kindRecord, rec: bt.rec, null: name == nil}
+	t := typ{kind: kindRecord, rec: bt.rec, null: name == nil, sure: k.sure[k.dotted(n)]}
 	if name != nil {
 		row, ok := rows[name.Value]
 		if !ok {
@@ -203,6 +210,7 @@ func (k *checker) row(n *ast.MemberNode, name *ast.StringNode, bt typ) (ast.Node
 
 // element is a member of untyped data, or of a list.
 func (k *checker) element(n *ast.MemberNode, name *ast.StringNode, from func() ast.Node, bt typ, a *access) (ast.Node, typ) {
+	k.varying++
 	key, kt := k.visit(n.Property)
 	if kt.kind == kindBroken {
 		return n, kt

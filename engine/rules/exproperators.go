@@ -36,22 +36,14 @@ func (k *checker) unary(n *ast.UnaryNode) (ast.Node, typ) {
 
 // binary is a op b.
 func (k *checker) binary(n *ast.BinaryNode) (ast.Node, typ) {
-	l, lt := k.visit(n.Left)
-	var r ast.Node
-	var rt typ
 	switch n.Operator {
-	case "and", "&&":
-		r, rt = k.assuming(n.Left, n.Right)
-	default:
-		r, rt = k.visit(n.Right)
+	case "and", "&&", "or", "||":
+		return k.logic(n)
+	case "??":
+		soften(n.Left)
 	}
-	if n.Operator == "and" || n.Operator == "&&" || n.Operator == "or" || n.Operator == "||" {
-		left := k.condition(n.Left, lt, "the left side of "+n.Operator)
-		if right := k.condition(n.Right, rt, "the right side of "+n.Operator); !left || !right {
-			return n, typ{kind: kindBroken}
-		}
-		return k.native(n, l, r), boolType()
-	}
+	l, lt := k.visit(n.Left)
+	r, rt := k.visit(n.Right)
 	if lt.kind == kindBroken || rt.kind == kindBroken {
 		return n, typ{kind: kindBroken}
 	}
@@ -74,6 +66,40 @@ func (k *checker) binary(n *ast.BinaryNode) (ast.Node, typ) {
 		return k.arithmetic(n, l, r, lt, rt)
 	}
 	return n, k.report(n, issue{Code: "syntax-error", What: fmt.Sprintf("%s is not an operator", n.Operator)})
+}
+
+// logic is a and b, a or b.
+func (k *checker) logic(n *ast.BinaryNode) (ast.Node, typ) {
+	before := k.varying
+	l, lt := k.visit(n.Left)
+	fixedLeft := k.varying == before
+	before = k.varying
+	r, rt := k.visitWhere(n.Left, n.Operator == "and" || n.Operator == "&&", n.Right)
+	fixedRight := k.varying == before
+	left := k.condition(n.Left, lt, "the left side of "+n.Operator)
+	if right := k.condition(n.Right, rt, "the right side of "+n.Operator); !left || !right {
+		return n, typ{kind: kindBroken}
+	}
+	switch {
+	case fixedLeft && !fixedRight: // if both are, all of it is
+		k.constant(n.Left)
+	case fixedRight && !fixedLeft:
+		k.constant(n.Right)
+	}
+	k.contradiction(n)
+	return k.native(n, l, r), boolType()
+}
+
+// soften lets the path before ?? end where something is missing: what stands
+// behind ?? is for that, too.
+func soften(n ast.Node) {
+	switch n := n.(type) {
+	case *ast.ChainNode:
+		soften(n.Node)
+	case *ast.MemberNode:
+		n.Optional = true
+		soften(n.Node)
+	}
 }
 
 // native leaves the operator to the machine.
@@ -185,8 +211,8 @@ func (k *checker) equal(n *ast.BinaryNode, l, r ast.Node, lt, rt typ) (ast.Node,
 	case !alike(lt, rt):
 		return k.mismatch(n, lt, rt)
 	default:
-		k.checkEnum(n.Right, lt)
-		k.checkEnum(n.Left, rt)
+		k.checkEnum(n.Right, n.Left, lt)
+		k.checkEnum(n.Left, n.Right, rt)
 		k.checkClock(n.Right, n.Left)
 		k.checkClock(n.Left, n.Right)
 	}
@@ -237,7 +263,7 @@ func (k *checker) nilTest(n *ast.BinaryNode, x ast.Node, t typ) {
 }
 
 // checkEnum warns of a literal that a fact can never be.
-func (k *checker) checkEnum(literal ast.Node, t typ) {
+func (k *checker) checkEnum(literal, of ast.Node, t typ) {
 	s, ok := literal.(*ast.StringNode)
 	if !ok || len(t.enum) == 0 || s.Value == "" {
 		return
@@ -247,7 +273,13 @@ func (k *checker) checkEnum(literal ast.Node, t typ) {
 			return
 		}
 	}
-	k.report(literal, issue{Code: "never-equal", Warning: true, What: fmt.Sprintf("this can never be %q", s.Value), Hint: suggestion(s.Value, "it is one of", t.enum)})
+	word := s.Value
+	for _, w := range t.enum {
+		if strings.HasPrefix(strings.ToLower(word), w) { // Monday, for mon
+			word = w
+		}
+	}
+	k.report(literal, issue{Code: "never-equal", Warning: true, What: fmt.Sprintf("%s can never be %q here", k.source(of), s.Value), Hint: suggestion(word, "it is one of", t.enum)})
 }
 
 // order is <, >, <=, >=.
@@ -269,6 +301,8 @@ func (k *checker) order(n *ast.BinaryNode, l, r ast.Node, lt, rt typ) (ast.Node,
 	default:
 		k.checkClock(n.Right, n.Left)
 		k.checkClock(n.Left, n.Right)
+		k.unknownGap(n.Left, lt)
+		k.unknownGap(n.Right, rt)
 	}
 	return k.native(n, l, r), boolType()
 }
@@ -294,9 +328,16 @@ func (k *checker) textTest(n *ast.BinaryNode, l, r ast.Node, lt, rt typ) (ast.No
 	ok := func(t typ) bool { return t.kind == kindText || t.kind == kindUnknown }
 	switch {
 	case ok(lt) && ok(rt):
+		if n.Operator == "contains" && len(k.elements) > 0 {
+			l = k.call(n.Left, lt, &site{do: countText}, l)
+		}
 		return k.native(n, l, r), boolType()
 	case lt.kind == kindList:
-		return n, k.report(n, issue{Code: "type-mismatch", What: fmt.Sprintf("%s works on text, and %s is a list", n.Operator, k.source(n.Left)), Hint: fmt.Sprintf("write %s in %s", k.source(n.Right), k.source(n.Left))})
+		i := issue{Code: "type-mismatch", What: fmt.Sprintf("%s works on text, and %s is a list", n.Operator, k.source(n.Left)), Hint: fmt.Sprintf("write %s in %s", k.source(n.Right), k.source(n.Left))}
+		if lt.elem != nil && lt.elem.rec != nil {
+			i.Hint = fmt.Sprintf("write any(%s, .%s == %s)", k.source(n.Left), lt.elem.rec.label(), k.source(n.Right))
+		}
+		return n, k.report(n, i)
 	}
 	bad, t := n.Left, lt
 	if ok(lt) {
@@ -320,11 +361,20 @@ func (k *checker) matches(n *ast.BinaryNode, l ast.Node, lt, rt typ) (ast.Node, 
 	if lt.kind != kindText && lt.kind != kindUnknown {
 		return n, k.report(n, issue{Code: "type-mismatch", What: fmt.Sprintf("matches works on text, and %s is %s", k.source(n.Left), lt.words())})
 	}
-	p, err := newPattern(literal.Value)
+	p, err := k.pattern(literal.Value)
 	if err != nil {
 		return n, k.report(n.Right, issue{Code: "bad-pattern", What: err.Error()})
 	}
+	k.checkAnchors(n.Right, literal.Value)
 	return k.call(n, boolType(), &site{do: matchPattern, with: p, names: []string{k.source(n.Left)}}, l), boolType()
+}
+
+// pattern compiles one of the patterns of the expression.
+func (k *checker) pattern(text string) (*pattern, error) {
+	if k.classes += classWork(text); k.classes > maxClasses {
+		return nil, errClasses
+	}
+	return newPattern(text)
 }
 
 // in is x in list, key in map.
@@ -347,7 +397,7 @@ func (k *checker) in(n *ast.BinaryNode, l, r ast.Node, lt, rt typ) (ast.Node, ty
 		if set, ok := k.constantSet(n.Right, rt); ok {
 			if list, ok := n.Right.(*ast.ArrayNode); ok {
 				for _, x := range list.Nodes {
-					k.checkEnum(x, lt)
+					k.checkEnum(x, n.Left, lt)
 				}
 			}
 			s.do, s.with = isInSet, set
@@ -368,11 +418,7 @@ func (k *checker) in(n *ast.BinaryNode, l, r ast.Node, lt, rt typ) (ast.Node, ty
 func (k *checker) inHint(n *ast.BinaryNode, lt, elem typ) string {
 	switch {
 	case elem.kind == kindRecord:
-		field := "id"
-		if len(elem.rec.fields) > 0 {
-			field = elem.rec.example()
-		}
-		return fmt.Sprintf("write any(%s, .%s == %s)", k.source(n.Right), field, k.source(n.Left))
+		return fmt.Sprintf("write any(%s, .%s == %s)", k.source(n.Right), elem.rec.label(), k.source(n.Left))
 	case lt.isNumber() && elem.kind == kindText:
 		return fmt.Sprintf("write string(%s) in %s", k.source(n.Left), k.source(n.Right))
 	}
@@ -443,6 +489,8 @@ func (k *checker) arithmetic(n *ast.BinaryNode, l, r ast.Node, lt, rt typ) (ast.
 	if !ok {
 		return k.mismatch(n, lt, rt)
 	}
+	k.unknownGap(n.Left, lt)
+	k.unknownGap(n.Right, rt)
 	t := typ{kind: kind}
 	s := &site{do: calculate, with: n.Operator, names: []string{k.source(n.Left), k.source(n.Right)}}
 	return k.call(n, t, s, l, r), t

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/expr-lang/expr/file"
@@ -22,6 +23,7 @@ type issue struct {
 var (
 	unexpectedToken = regexp.MustCompile(`^unexpected token (\w+)(?:\((.*)\))?`)
 	numberBefore    = regexp.MustCompile(`(?:^|[^\w.])(\d+)\s*$`)
+	minutesBehind   = regexp.MustCompile(`^\d\d`)
 	mixedCoalesce   = regexp.MustCompile(`^Operator \((.*)\) and coalesce`)
 )
 
@@ -49,16 +51,18 @@ func parseIssue(src []rune, err error) issue {
 				i.Hint = "a duration is one word: " + number[1] + found
 			}
 			if found == ":" {
-				i.Hint = `a time of day stands in quotes: clock(now()) > "08:00"`
+				i.Hint = "a time of day stands in quotes, and is compared with clock(…): " + strconv.Quote(clockText(number[1], src[i.Offset+1:]))
 			}
 		}
 	case mixedCoalesce.MatchString(e.Message):
 		op := mixedCoalesce.FindStringSubmatch(e.Message)[1]
 		i.What, i.Hint = fmt.Sprintf("?? and %s cannot stand side by side", op), fmt.Sprintf("put brackets around ?? and its values: (x ?? 0) %s …", op)
 	case strings.Contains(e.Message, "maximum allowed nodes"):
-		return issue{Width: len(src), Code: "expression-too-large", What: fmt.Sprintf("the expression has more than %d parts", maxNodes), Hint: "split it into several conditions, or keep long lists under lists:"}
+		return tooManyParts(len(src))
 	case strings.HasPrefix(e.Message, "invalid char escape"):
 		i.What, i.Hint = "this is no escape sequence", `a backslash is written \\ inside quotes; in `+"`…`"+` it is itself`
+	case strings.HasPrefix(e.Message, "bad number syntax"), strings.HasPrefix(e.Message, "invalid float literal"):
+		i.What, i.Hint = "a number needs digits behind its point", "a field stands behind a name: room.id; a range is written 1..5"
 	case e.Message == "expected name":
 		// The parser is one token further by now.
 		i.Offset, i.Width = lastWord(src[:max(1, i.Offset)])
@@ -74,6 +78,16 @@ func parseIssue(src []rune, err error) issue {
 	return i
 }
 
+// clockText is a time of day written without quotes: its hour, and what follows
+// the colon.
+func clockText(hour string, rest []rune) string {
+	minute := minutesBehind.FindString(string(rest))
+	if len(hour) == 1 {
+		hour = "0" + hour
+	}
+	return hour + ":" + minute
+}
+
 // unexpected says what is wrong with a token the parser did not expect.
 func unexpected(kind, found string) (what, hint string) {
 	what = fmt.Sprintf("%s is not expected here", found)
@@ -86,6 +100,10 @@ func unexpected(kind, found string) (what, hint string) {
 		return what, "write > or <"
 	case found == "like" || found == "includes" || found == "has" || found == "starts" || found == "ends":
 		return what, `write contains, startsWith, endsWith or matches; for lists: "x" in list`
+	case found == "and" || found == "&&":
+		return what, "remove it: the lines of a list under if: must all be true anyway"
+	case found == "or" || found == "||":
+		return what, "write one line: a or b; the lines of a list under if: must all be true"
 	case found == "not":
 		return what, "write not before the condition: not (a == b), a not in b"
 	case found == "." || found == "#":
@@ -132,13 +150,18 @@ func lastWord(src []rune) (offset, width int) {
 type evalError struct {
 	what  string
 	cause error // for errors.Is; may be nil
+	// unknown is the text of what is unknown, "" if that is not the reason;
+	// member is the one of it that was asked for.
+	unknown, member string
 }
 
 func (e *evalError) Error() string { return e.what }
 func (e *evalError) Unwrap() error { return e.cause }
 
 // unknownHere is the error of an operation on an unknown value.
-func unknownHere(name string) error { return &evalError{what: name + " is unknown here"} }
+func unknownHere(name string) error {
+	return &evalError{what: name + " is unknown here", unknown: name}
+}
 
 // operands name the two sides of an operator in messages about evaluations.
 type operands struct{ op, left, right string }
@@ -159,7 +182,7 @@ func (p *program) explain(err error) error {
 		return &evalError{what: "the expression cannot be evaluated"}
 	}
 	if strings.Contains(e.Message, "memory budget") {
-		return &evalError{what: errElements.Error()}
+		return &evalError{what: errElements.Error(), cause: errElements}
 	}
 	o, ok := p.operators[e.From]
 	if !ok {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
@@ -19,14 +21,17 @@ func wrongHere(name string, v any, needed string) error {
 	return &evalError{what: fmt.Sprintf("%s is %s here, and %s is needed", name, t.words(), needed)}
 }
 
-// countSteps stands before what is evaluated for each element. It counts one
-// step, or those given.
+// countSteps stands before what is evaluated for each element. It counts as a
+// call, and the steps given.
 func countSteps(f *frame, s *site, _ []any) (any, error) {
-	n, ok := s.with.(int)
-	if !ok {
-		n = 1
-	}
+	n, _ := s.with.(int)
 	return nil, f.budget.spend(n)
+}
+
+// countText counts how long the text is that an operator will look through.
+func countText(f *frame, _ *site, args []any) (any, error) {
+	text, _ := args[0].(string)
+	return args[0], f.budget.spend(len(text) / stepSearch)
 }
 
 func nilIfEmpty(_ *frame, _ *site, args []any) (any, error) {
@@ -42,7 +47,10 @@ func readField(f *frame, s *site, args []any) (any, error) {
 	if args[0] == nil {
 		return missing(s, a)
 	}
-	v := a.field.get(args[0])
+	v, err := f.read(a.field, args[0])
+	if err != nil {
+		return nil, err
+	}
 	if m, ok := v.(map[string]any); ok { // metadata, copied each time
 		return v, f.budget.spend(size(m))
 	}
@@ -68,13 +76,13 @@ func size(v any) int {
 
 // readResult is steps.ID.status and the like: a step that a shadow did not
 // send has none.
-func readResult(_ *frame, s *site, args []any) (any, error) {
+func readResult(f *frame, s *site, args []any) (any, error) {
 	if r, ok := args[0].(*engine.StepRecord); ok {
 		if err := decided(r); err != nil {
 			return nil, err
 		}
 	}
-	return s.with.(*access).field.get(args[0]), nil
+	return f.read(s.with.(*access).field, args[0])
 }
 
 func readParticipants(f *frame, s *site, args []any) (any, error) {
@@ -89,7 +97,7 @@ func missing(s *site, a *access) (any, error) {
 	if a.lenient {
 		return nil, nil
 	}
-	return nil, &evalError{what: fmt.Sprintf("%s is unknown here, it has no %s", s.name(0), a.name)}
+	return nil, &evalError{what: fmt.Sprintf("%s is unknown here, it has no %s", s.name(0), a.name), unknown: s.name(0), member: a.name}
 }
 
 // readElement is data.key, data[key] and list[i]. Only plain data has members:
@@ -104,7 +112,7 @@ func readElement(_ *frame, s *site, args []any) (any, error) {
 		case string:
 			return v[key], nil
 		case int:
-			return v[format(key, nil)], nil
+			return v[strconv.Itoa(key)], nil
 		case nil:
 			return nil, unknownHere(s.name(1))
 		}
@@ -157,19 +165,32 @@ func readHeader(f *frame, s *site, args []any) (any, error) {
 
 // readRow is tables.x[key], unknown if there is no such row.
 func readRow(_ *frame, s *site, args []any) (any, error) {
-	row, ok := s.with.(map[string]map[string]any)[format(args[0], nil)]
-	switch {
-	case args[0] == nil:
+	if args[0] == nil {
 		return nil, unknownHere(s.name(0))
-	case !ok:
-		return nil, nil
 	}
-	return row, nil
+	if key, ok := keyText(args[0]); ok {
+		if row, ok := s.with.(map[string]map[string]any)[key]; ok {
+			return row, nil
+		}
+	}
+	return nil, nil
 }
 
 func isRow(_ *frame, s *site, args []any) (any, error) {
-	_, ok := s.with.(map[string]map[string]any)[format(args[0], nil)]
+	key, ok := keyText(args[0])
+	if ok {
+		_, ok = s.with.(map[string]map[string]any)[key]
+	}
 	return ok, nil
+}
+
+// keyText is v as a key of a map or a table; lists and maps are none.
+func keyText(v any) (key string, ok bool) {
+	switch kindOf(v) {
+	case kindNil, kindList, kindMap, kindRecord:
+		return "", false
+	}
+	return format(v, nil), true
 }
 
 func windowContains(f *frame, s *site, _ []any) (any, error) {
@@ -260,27 +281,23 @@ func isInSet(_ *frame, s *site, args []any) (any, error) {
 
 // isIn is x in list and key in map.
 func isIn(f *frame, s *site, args []any) (any, error) {
+	same := func(x any) bool {
+		is, _ := equalScalars(f, s, []any{x, args[0]})
+		return is == true
+	}
 	switch v := args[1].(type) {
 	case nil:
 		return nil, unknownHere(s.name(1))
 	case map[string]any:
-		_, ok := v[format(args[0], nil)]
-		return ok && args[0] != nil, nil
+		key, ok := keyText(args[0])
+		if ok {
+			_, ok = v[key]
+		}
+		return ok, nil
 	case []any:
-		for _, x := range v {
-			same, _ := equalScalars(f, s, []any{x, args[0]})
-			if same == true {
-				return true, nil
-			}
-		}
-		return false, f.budget.work(len(v))
+		return slices.ContainsFunc(v, same), f.budget.work(len(v))
 	case []string:
-		for _, x := range v {
-			if x == args[0] {
-				return true, nil
-			}
-		}
-		return false, f.budget.work(len(v))
+		return slices.ContainsFunc(v, func(x string) bool { return x == args[0] }), f.budget.work(len(v))
 	}
 	return nil, wrongHere(s.name(1), args[1], "a list or a map")
 }

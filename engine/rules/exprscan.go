@@ -78,6 +78,12 @@ func (s *scanner) peek(n int) rune {
 	return 0
 }
 
+// ahead is the text here, as far as it is worth looking.
+func (s *scanner) ahead() string {
+	const longest = 256 // names and keys
+	return string(s.src[s.i:min(len(s.src), s.i+longest)])
+}
+
 func isWord(r rune) bool { return r == '_' || r == '$' || unicode.IsLetter(r) || unicode.IsDigit(r) }
 
 // token skips one token.
@@ -104,7 +110,7 @@ func (s *scanner) token() {
 	case isWord(r):
 		s.word()
 	case strings.ContainsRune("([{", r):
-		if r == '{' && s.last == ',' && mapBegins.MatchString(string(s.src[s.i:])) {
+		if r == '{' && s.last == ',' && mapBegins.MatchString(s.ahead()) {
 			s.maps[s.i] = false
 			s.out[s.i] = '['
 		}
@@ -199,12 +205,13 @@ func (s *scanner) unclosed(start int) {
 }
 
 func (s *scanner) comment() {
-	end := strings.Index(string(s.src[s.i+2:]), "*/")
-	if end < 0 {
-		s.add(s.i, 2, "the comment is never closed", "add */")
-		return
+	for end := s.i + 2; end+1 < len(s.src); end++ {
+		if s.src[end] == '*' && s.src[end+1] == '/' {
+			s.i = end + 2
+			return
+		}
 	}
-	s.i += 4 + utf8.RuneCountInString(string(s.src[s.i+2:])[:end])
+	s.add(s.i, 2, "the comment is never closed", "add */")
 }
 
 var numberWord = regexp.MustCompile(`^([0-9][0-9_]*(\.[0-9_]+)?([eE][+-]?[0-9_]+)?|0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+)$`)
@@ -212,11 +219,12 @@ var numberWord = regexp.MustCompile(`^([0-9][0-9_]*(\.[0-9_]+)?([eE][+-]?[0-9_]+
 // number skips a number, or takes out a duration.
 func (s *scanner) number() {
 	start := s.i
+	hex := s.src[start] == '0' && (s.peek(1) == 'x' || s.peek(1) == 'X')
 	for s.i < len(s.src) {
 		r := s.src[s.i]
 		switch {
 		case isWord(r), r == '.' && s.peek(1) >= '0' && s.peek(1) <= '9':
-		case (r == '+' || r == '-') && strings.ContainsRune("eE", s.src[s.i-1]) && !strings.HasPrefix(strings.ToLower(string(s.src[start:s.i])), "0x"):
+		case (r == '+' || r == '-') && strings.ContainsRune("eE", s.src[s.i-1]) && !hex:
 		default:
 			goto end
 		}
@@ -331,4 +339,4 @@ func (s *scanner) operator() {
 var pipeTarget = regexp.MustCompile(`^\|\s*[A-Za-z_]+\s*\(`)
 
 // pipe reports whether the | here hands a value to a function: x | upper().
-func (s *scanner) pipe() bool { return pipeTarget.MatchString(string(s.src[s.i:])) }
+func (s *scanner) pipe() bool { return pipeTarget.MatchString(s.ahead()) }

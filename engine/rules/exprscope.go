@@ -52,6 +52,7 @@ func (k *checker) presence(name string) (p presence, missing []string) {
 // identifier is a name that stands alone, or begins a path.
 func (k *checker) identifier(n *ast.IdentifierNode) (ast.Node, typ) {
 	if i := slices.IndexFunc(k.locals, func(l local) bool { return l.name == n.Value }); i >= 0 {
+		k.varying++
 		t := k.locals[i].typ
 		return marked(&ast.IdentifierNode{Value: n.Value}, n, t), t
 	}
@@ -270,17 +271,17 @@ func (k *checker) unknownName(n *ast.IdentifierNode) typ {
 		i.What, i.Hint = name+" is known in rules with count or digest only", ""
 	case name == "sessions":
 		i.What, i.Hint = "sessions is known in rules with a schedule only", "session is the one of this event"
+	case len(owners) > 0:
+		i.Hint = "write " + strings.Join(owners, " or ")
 	case isCall, slices.Contains(predicateNames(), name):
 		i.What, i.Hint = fmt.Sprintf("%s is a function", name), fmt.Sprintf("write %s(…)", name)
 		if isCall && len(k.compiler.calls[name].args) == 0 {
 			i.Hint = fmt.Sprintf("write %s()", name)
 		}
-	case len(owners) > 0:
-		i.Hint = "write " + strings.Join(owners, " or ")
 	default:
 		i.Hint = suggestion(name, "names", known)
 		if closest(name, known) == "" {
-			i.Hint = "text stands in quotes; " + i.Hint
+			i.Hint = fmt.Sprintf("text stands in quotes: %q; ", name) + i.Hint
 		}
 	}
 	return k.report(n, i)

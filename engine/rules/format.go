@@ -46,6 +46,33 @@ func format(v any, loc *time.Location) string {
 	return fmt.Sprint(v)
 }
 
+// sizeOf is about how many bytes v takes as text; beyond the limit it stops
+// counting. A text can stand in a list many times.
+func sizeOf(v any, most int) int {
+	const element, entry = 2, 6 // what stands around a value: a comma, quotes, a colon
+	n := 0
+	switch v := v.(type) {
+	case string:
+		n = len(v)
+	case []string:
+		for i := 0; i < len(v) && n <= most; i++ {
+			n += element + len(v[i])
+		}
+	case []any:
+		for i := 0; i < len(v) && n <= most; i++ {
+			n += element + sizeOf(v[i], most-n)
+		}
+	case map[string]any:
+		for key, x := range v {
+			if n > most {
+				break
+			}
+			n += entry + len(key) + sizeOf(x, most-n)
+		}
+	}
+	return n
+}
+
 // printable is v with durations and times as text, for JSON that people read.
 func printable(v any, loc *time.Location) any {
 	switch v := v.(type) {

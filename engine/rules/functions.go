@@ -254,6 +254,9 @@ func (k *checker) invoke(n ast.Node, fn function, arguments []ast.Node) (ast.Nod
 	if broken {
 		return n, typ{kind: kindBroken}
 	}
+	if fn.name == "now" {
+		k.varying++
+	}
 	if fn.name == "duration" {
 		if literal, ok := arguments[0].(*ast.StringNode); ok {
 			return k.durationLiteral(n, literal)
@@ -285,6 +288,8 @@ func (k *checker) argument(a ast.Node, fn function, takes kinds, t typ) typ {
 	i := issue{Code: "type-mismatch", What: fmt.Sprintf("%s takes %s, and %s is %s", fn.name, takes.words(), k.source(a), t.words())}
 	switch {
 	case t.kind == kindUnknown || takes.has(t.kind):
+		k.unknownGap(a, t)
+		k.missingArgument(a, fn, t)
 		return k.elementsFit(a, fn, t)
 	case t.kind == kindDuration:
 		i.Hint = durationAdvice(fn.name, k.source(a))
@@ -400,7 +405,26 @@ func (k *checker) predicateCall(n *ast.BuiltinNode) (ast.Node, typ) {
 		}
 		args = append(args, marked(&ast.StringNode{Value: order.Value}, order, textType()))
 	}
+	if n.Name == "sortBy" {
+		value := k.source(n.Arguments[1].(*ast.PredicateNode).Node)
+		k.operators[n.Location().From] = operands{n.Name, value, value + " of another element"}
+	}
+	if n.Name == "findLast" || n.Name == "findLastIndex" {
+		return k.findLast(n, args, t), t
+	}
 	return marked(&ast.BuiltinNode{Name: n.Name, Arguments: args}, n, t), t
+}
+
+// findLast is the last of all elements that fit. The backward loop of expr
+// 1.17.8 leaves values on the machine's stack, which are then taken for
+// operands of what stands around it: [1, findLast(list, true)] has no 1.
+func (k *checker) findLast(n *ast.BuiltinNode, args []ast.Node, t typ) ast.Node {
+	fit := &ast.BuiltinNode{Name: "filter", Arguments: args}
+	if n.Name == "findLastIndex" {
+		fit.Map = marked(&ast.PointerNode{Name: "index"}, n, wholeType())
+	}
+	last := k.compiler.calls["last"]
+	return k.call(n, t, &site{do: invoke, fn: &last, names: []string{n.Name}}, marked(fit, n, typ{}))
 }
 
 // predicate checks what is evaluated for each element, and makes it count its

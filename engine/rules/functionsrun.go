@@ -117,7 +117,7 @@ func doMinutes(_ *frame, _ *site, args []any) (any, error) {
 func doString(f *frame, s *site, args []any) (any, error) {
 	const shortest = 2 // bytes an element takes
 	v, elements, err := s.compiler.exported(args[0], maxText/shortest)
-	if errors.Is(err, errElements) {
+	if errors.Is(err, errElements) || err == nil && sizeOf(v, maxText) > maxText {
 		err = errTextSize
 	}
 	if err == nil {

@@ -75,7 +75,7 @@ func (c *compiler) triggerRecord(types []string) *record {
 	delete(r.lacks, "raw")
 	r.fields = append(r.fields,
 		eventField("source", typ{kind: kindRecord, rec: source}, c.groups["source"].get),
-		eventField("raw", unknownType(), func(ev *engine.Event) any { return decodeJSON(ev.Raw) }))
+		eventField("raw", unknownType(), func(ev *engine.Event) any { return decodeJSON(ev.Raw) }).keep())
 	return r
 }
 

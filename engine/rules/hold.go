@@ -2,7 +2,6 @@ package rules
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
@@ -37,7 +36,7 @@ func (w *wordReader) readHeld(n node) {
 		}
 		p, issues := w.compiler.compile(c.Value, later, wantBool)
 		w.blame(c, issues, "")
-		w.rule.hold.ifs = append(w.rule.hold.ifs, condition{src: strings.TrimSpace(c.Value), program: p})
+		w.rule.hold.ifs = append(w.rule.hold.ifs, newCondition(c, p, later))
 	}
 }
 

@@ -84,6 +84,9 @@ func (p keyPart) text(f *frame, loc *time.Location) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", p.src, err)
 	}
+	if kind := kindOf(v); kind == kindList || kind == kindMap {
+		return "", fmt.Errorf("%s is %s, and a key is a text", p.src, kindName(kind))
+	}
 	text := format(v, loc)
 	if text == "" {
 		return "", fmt.Errorf("%s is not known", p.src)
@@ -111,7 +114,7 @@ func (k key) text(word string, r *rule, f *frame, loc *time.Location) (string, e
 // key reads a list of expressions that make a key.
 func (w *wordReader) key(n node) key {
 	one := "session.id"
-	if n.Kind == yaml.ScalarNode && !n.isEmpty() {
+	if n.Kind == yaml.ScalarNode && !n.isEmpty() && n.Tag == "!!str" && !strings.HasPrefix(n.Value, "session") {
 		one = clip(n.Value, 60)
 	}
 	if !n.isList(fmt.Sprintf("%s: [%s]", n.name(), one)) {
@@ -124,6 +127,7 @@ func (w *wordReader) key(n node) key {
 			all = append(all, p)
 		}
 	}
+	w.doubtKey(n, all)
 	return all
 }
 

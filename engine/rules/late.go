@@ -16,9 +16,13 @@ func (w *wordReader) readLate(n node) {
 		w.rule.late.Skip = true
 		w.rule.says("late skip")
 	case n.Kind == yaml.ScalarNode && !n.isEmpty():
-		n.add(issue{Code: "unknown-word", What: fmt.Sprintf(`"late" cannot be %q`, n.Value), Hint: forms})
+		i := issue{Code: "unknown-word", What: fmt.Sprintf(`"late" cannot be %q`, n.Value), Hint: forms}
+		if _, err := parseDuration(n.Value); err == nil {
+			i.Hint = fmt.Sprintf("write late: { within: %s }", n.Value)
+		}
+		n.add(i)
 	case n.isMap("late: skip, or late: { within: 10m }"):
-		got := n.fields("keys of late", []string{"within"})
+		got := n.fields("keys of late", keyNames(lateKeys()))
 		e, given := n.needs(got, "within", forms)
 		if !given {
 			return

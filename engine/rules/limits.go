@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"strings"
 	"time"
+
+	"github.com/expr-lang/expr/ast"
 )
 
 // Limits of an expression. They are about safety: payloads come from outside,
@@ -22,18 +25,23 @@ const (
 	maxText     = 64 << 10 // bytes of one text
 	maxList     = 1_000    // elements of a list in untyped data that are visible
 	maxDepth    = 64       // of untyped data
+	maxVisible  = 100_000  // values of untyped data; a map counts as several
 
 	// What these grow by for each person, event or session among the facts: a
-	// meeting of 10,000 may take 200,000 steps, 40 ms and 200,000 elements.
+	// meeting of 10,000 may take 200,000 steps, 30 ms and 200,000 elements.
 	// Payloads cannot make facts in numbers.
 	stepsPerFact    = 10
-	timePerFact     = 2 * time.Microsecond
+	timePerFact     = time.Microsecond
 	elementsPerFact = 10
 
 	maxPattern  = 500 // instructions of a compiled pattern
+	maxClasses  = 100 // character classes in the patterns of one expression, see classWork
 	mapSteps    = 4   // what making a map counts: it takes some 400 bytes
-	stepBytes   = 64  // bytes or elements looked at that count as one step
-	stepMatches = 16  // pattern instructions times bytes that do: about 0.2 µs
+	argsPerStep = 6   // arguments of a call that count as one step more
+	decodeSteps = 1_000
+	stepBytes   = 64   // bytes or elements made that count as one step
+	stepSearch  = 1024 // bytes only looked at that do
+	stepMatches = 16   // pattern instructions times bytes that take about 0.2 µs
 )
 
 var (
@@ -41,9 +49,14 @@ var (
 	errTime     = errors.New("the expression takes too long")
 	errElements = errors.New("the expression makes too many elements of lists and maps")
 	errTextSize = errors.New("the text grows over 64 KiB")
+
+	errRendered    = fmt.Errorf("the parameters are larger than %d KiB", maxRendered>>10)
+	errTooMuchData = &evalError{what: fmt.Sprintf("the data has more than %d values", maxVisible)}
 )
 
-// budget counts what one evaluation uses up.
+// budget counts what one evaluation uses up. Steps bound the memory it takes:
+// each call of a function counts, and what is made counts by its size. What is
+// only looked at is bounded by the clock.
 type budget struct {
 	facts int // people, events and sessions it can look at
 	steps int
@@ -55,7 +68,7 @@ type budget struct {
 // real one: how long an evaluation takes has nothing to do with the time it
 // is about.
 func (b *budget) spend(n int) error {
-	const interval = 256
+	const interval = 16
 	most, limit := maxSteps+stepsPerFact*b.facts, maxRunTime+time.Duration(b.facts)*timePerFact
 	before := b.steps
 	b.steps += n
@@ -63,7 +76,7 @@ func (b *budget) spend(n int) error {
 		b.steps = most // so that later calls fail as well
 		return errSteps
 	}
-	if before/interval == b.steps/interval && !b.last.IsZero() {
+	if before/interval == b.steps/interval {
 		return nil
 	}
 	now := time.Now()
@@ -78,8 +91,8 @@ func (b *budget) spend(n int) error {
 	return nil
 }
 
-// work spends the steps of a function that looks at n bytes or elements.
-func (b *budget) work(n int) error { return b.spend(1 + n/stepBytes) }
+// work spends the steps of a function that makes n bytes.
+func (b *budget) work(n int) error { return b.spend(n / stepBytes) }
 
 // pattern is the right side of `matches`: always a literal.
 type pattern struct {
@@ -128,12 +141,95 @@ func patternSize(re *syntax.Regexp) int {
 	return min(size, maxPattern+1)
 }
 
-var errPatternSize = errors.New("the pattern is too large: repeats such as {1,100} multiply")
+// foldsCase is what makes a pattern take both cases.
+var foldsCase = regexp.MustCompile(`\(\?[a-zA-Z-]*i`)
 
-// match runs the pattern on text; the product of both sizes counts.
+// wideRange is a range of characters beyond ASCII.
+var wideRange = regexp.MustCompile(`-(?:[^\x00-\x7f]|\\)`)
+
+// classWork is how many classes such as \p{L} it is as much work as to read
+// the pattern: 0.1 ms each. Of a range in both cases every character is looked up.
+func classWork(text string) int {
+	n := strings.Count(text, `\p`) + strings.Count(text, `\P`)
+	if foldsCase.MatchString(text) {
+		n += 40 * len(wideRange.FindAllStringIndex(text, -1))
+	}
+	return n
+}
+
+var (
+	errPatternSize = errors.New("the pattern is too large: repeats such as {1,100} multiply")
+	errClasses     = errors.New("the patterns are too large: they have too many classes such as \\p{L}")
+	errLongText    = errors.New("the text is too long for the pattern")
+)
+
+// match runs the pattern on text. What the product of both sizes says would
+// take longer than an expression may is refused; else the clock counts, as
+// most patterns are much faster.
 func (p *pattern) match(b *budget, text string) (bool, error) {
-	if err := b.spend(1 + p.size*len(text)/stepMatches); err != nil {
-		return false, fmt.Errorf("the text is too long for the pattern: %w", err)
+	work := p.size * len(text) / stepMatches
+	if work > maxSteps {
+		return false, errLongText
+	}
+	if err := b.spend(work / stepMatches); err != nil {
+		return false, err
 	}
 	return p.re.MatchString(text), nil
+}
+
+// parts counts the nodes of a tree, each as often as it is evaluated: the
+// middle of a < b < c is in it twice, so that nested ones multiply. Beyond
+// the limit it stops counting.
+func parts(n ast.Node, most int) int {
+	count := 1
+	for _, c := range children(n) {
+		if count > most {
+			break
+		}
+		if c != nil {
+			count += parts(c, most-count)
+		}
+	}
+	return count
+}
+
+// children are the nodes directly below n; some may be nil.
+func children(n ast.Node) []ast.Node {
+	switch n := n.(type) {
+	case *ast.UnaryNode:
+		return []ast.Node{n.Node}
+	case *ast.BinaryNode:
+		return []ast.Node{n.Left, n.Right}
+	case *ast.ChainNode:
+		return []ast.Node{n.Node}
+	case *ast.MemberNode:
+		return []ast.Node{n.Node, n.Property}
+	case *ast.SliceNode:
+		return []ast.Node{n.Node, n.From, n.To}
+	case *ast.CallNode:
+		return append([]ast.Node{n.Callee}, n.Arguments...)
+	case *ast.BuiltinNode:
+		return n.Arguments
+	case *ast.PredicateNode:
+		return []ast.Node{n.Node}
+	case *ast.ConditionalNode:
+		return []ast.Node{n.Cond, n.Exp1, n.Exp2}
+	case *ast.VariableDeclaratorNode:
+		return []ast.Node{n.Value, n.Expr}
+	case *ast.SequenceNode:
+		return n.Nodes
+	case *ast.ArrayNode:
+		return n.Nodes
+	case *ast.MapNode:
+		return n.Pairs
+	case *ast.PairNode:
+		return []ast.Node{n.Key, n.Value}
+	}
+	return nil
+}
+
+// tooManyParts is the issue of an expression of that width with more than
+// maxNodes.
+func tooManyParts(width int) issue {
+	return issue{Width: max(1, width), Code: "expression-too-large", What: fmt.Sprintf("the expression has more than %d parts", maxNodes), Hint: "split it into several conditions, or keep long lists under lists:"}
 }

@@ -39,6 +39,7 @@ func (l *loader) namedEntries(n node, thing, shape string) []node {
 
 func (l *loader) readLists(n node) {
 	for _, e := range l.namedEntries(n, "list", "NAME: [entry, entry]") {
+		l.leaks(e)
 		l.defs.lists[e.name()] = []string{} // a list with a mistake is still no unknown list
 		switch {
 		case isFileEntry(e):

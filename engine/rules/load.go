@@ -45,8 +45,10 @@ type loader struct {
 	sources   []*source
 	conns     map[string]map[string]*connection // by kind and name
 	rules     []*rule
+	shadows   []shadowOf
 	listFiles []listFile
 	uses      []use           // facts the rule being read looks at
+	inUse     map[string]bool // definitions that are used
 	givers    map[string]node // definitions by "section name", to find the second one
 }
 
@@ -128,7 +130,7 @@ func newLoader(o Options) *loader {
 		actions:   map[string]*action{},
 		platforms: map[string]engine.PlatformKind{},
 		conns:     map[string]map[string]*connection{},
-		givers:    map[string]node{},
+		givers:    map[string]node{}, inUse: map[string]bool{},
 	}
 	for _, k := range append([]engine.ActionKind{stopKind(), waitKind()}, o.Actions...) {
 		l.actions[k.Name] = newAction(k)
@@ -141,7 +143,7 @@ func newLoader(o Options) *loader {
 
 // sections are the keys of a rules file, in the order of the reference.
 func sections() []string {
-	return []string{"version", "timezone", "sources", "connections", "lists", "tables", "windows", "rules"}
+	return keyNames(sectionKeys())
 }
 
 // read checks all files, section by section: what expressions may name comes
@@ -176,9 +178,12 @@ func (l *loader) read() {
 	each("connections", l.readConnections)
 	each("rules", l.readRules)
 	l.checkEmitted()
+	l.checkShadows()
 	if l.out.errors() == 0 {
 		l.warnEmpty()
+		l.doubtRepeated()
 	}
+	l.doubtUnused()
 }
 
 // warnEmpty says what makes a set without mistakes useless.
@@ -208,7 +213,7 @@ func (l *loader) readTimezone(n node) {
 		return
 	}
 	loc, err := time.LoadLocation(name)
-	if err != nil || name == "Local" {
+	if err != nil || name == "" || name == "Local" {
 		n.add(issue{Code: "unknown-timezone", What: fmt.Sprintf("there is no time zone %q", name), Hint: "use a name such as Europe/Madrid or UTC"})
 		return
 	}
@@ -243,6 +248,9 @@ func (n node) place() string {
 // use notes the facts of an expression. trigger.session.id is session.id of
 // the event that began to expect another one.
 func (l *loader) use(n node, p *program, sc scope) {
+	for _, thing := range p.defined {
+		l.inUse[thing] = true
+	}
 	for _, fact := range p.facts() {
 		fact, ofTrigger := strings.CutPrefix(fact, "trigger.")
 		l.uses = append(l.uses, use{fact, n, sc.trigger != nil && !ofTrigger})
@@ -252,7 +260,7 @@ func (l *loader) use(n node, p *program, sc scope) {
 // set puts together what was read.
 func (l *loader) set(files []File) *Set {
 	s := &Set{
-		loc: l.loc, rules: l.rules, byID: map[string]*rule{}, byType: map[string][]*rule{}, byWire: map[string][]*rule{}, awaiting: map[string][]*rule{},
+		loc: l.loc, compiler: l.compiler, rules: l.rules, byID: map[string]*rule{}, byType: map[string][]*rule{}, byWire: map[string][]*rule{}, awaiting: map[string][]*rule{},
 		fields: map[string][]supply{}, conns: map[string]map[string]any{},
 	}
 	var kept saved

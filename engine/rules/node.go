@@ -14,7 +14,9 @@ import (
 
 // report collects the problems of one load.
 type report struct {
-	found []found
+	found   []found
+	counted int // of found, for errors
+	bad     int
 }
 
 // found is a problem with the file it is in, whose line is shown at the end,
@@ -50,13 +52,12 @@ func (r *report) problems() engine.Problems {
 
 // errors counts the problems that keep the set from loading.
 func (r *report) errors() int {
-	n := 0
-	for _, f := range r.found {
-		if !f.Warning {
-			n++
+	for ; r.counted < len(r.found); r.counted++ {
+		if !r.found[r.counted].Warning {
+			r.bad++
 		}
 	}
-	return n
+	return r.bad
 }
 
 // node is a value in a rules file together with where it stands.
@@ -112,25 +113,17 @@ func (n node) add(i issue) {
 		n.addAtKey(i)
 		return
 	case i.Width == 0 && i.Offset == 0:
-		line, col, ok = n.Line, n.Column, !strings.Contains(n.Value, "\n")
-		if ok && width > 0 {
-			// quotes and escapes are part of what is marked
-			if _, end, known := n.doc.locate(n.Node, width); known {
-				width = end - col
-				if n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
-					width++
-				}
-			}
+		line, col, ok = n.Line, n.Column, n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) == 0
+		width = n.doc.extent(n.Node, line, col, width)
+		if n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 && !n.doc.mended[line] {
+			width++ // quotes are part of what is marked
 		}
 	default:
 		line, col, ok = n.doc.locate(n.Node, i.Offset)
-		width = i.Width
-		if endLine, end, known := n.doc.locate(n.Node, i.Offset+i.Width); known && endLine == line {
-			width = end - col
-		}
+		width = n.doc.extent(n.Node, line, col, i.Offset+i.Width)
 	}
 	if !ok {
-		if i.Width > 0 && n.Style&yaml.LiteralStyle == 0 {
+		if i.Width > 0 {
 			p.Why = joinWhy(fmt.Sprintf("at `%s`", excerpt(n.Value, i.Offset)), p.Why)
 		}
 		n.put(p, n.Line, n.Column, 1, true)
@@ -146,15 +139,27 @@ func (n node) addAtKey(i issue) {
 		n.put(n.problem(i), n.Line, n.Column, 1, false)
 		return
 	}
-	n.put(n.problem(i), k.Line, k.Column, utf8.RuneCountInString(k.Value), false)
+	n.put(n.problem(i), k.Line, k.Column, n.keyWidth(), false)
+}
+
+// keyWidth is how wide the key of the value is in the file.
+func (n node) keyWidth() int {
+	width := n.doc.extent(n.key, n.key.Line, n.key.Column, utf8.RuneCountInString(n.key.Value))
+	if n.key.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
+		width++
+	}
+	return width
 }
 
 func (n node) problem(i issue) engine.Problem {
 	return engine.Problem{
 		File: n.doc.name, Rule: n.rule, Code: i.Code, Warning: i.Warning,
-		What: clip(i.What, 400), Why: clip(i.Why, 400), Hint: clip(i.Hint, 2000),
+		What: quotable(i.What, 400), Why: quotable(i.Why, 400), Hint: quotable(i.Hint, 2000),
 	}
 }
+
+// quotable is a message that quotes from a file, without what must not be shown.
+func quotable(text string, most int) string { return harmless(maskTokens(clip(text, most))) }
 
 // clip cuts what a message quotes from a file.
 func clip(text string, most int) string {
@@ -167,7 +172,10 @@ func clip(text string, most int) string {
 // put adds p at a place, or at the key where the value has no one place.
 func (n node) put(p engine.Problem, line, col, width int, atKey bool) {
 	if atKey && n.key != nil {
-		line, col, width = n.key.Line, n.key.Column, utf8.RuneCountInString(n.key.Value)
+		line, col, width = n.key.Line, n.key.Column, n.keyWidth()
+	}
+	if last := len(n.doc.lines); line > last { // of --- and nothing else
+		line, col = last, 1
 	}
 	p.Line, p.Col, p.Width = line, col, max(1, width)
 	n.out.found = append(n.out.found, found{p, n.doc})
@@ -256,9 +264,14 @@ func (n node) isList(shape string) bool {
 		return true
 	case n.isEmpty():
 		n.emptyValue()
+	case n.Kind == yaml.MappingNode && slices.ContainsFunc(n.entries(), func(e node) bool { return e.Tag == reported }):
 	case n.Kind == yaml.MappingNode:
-		n.add(issue{Code: "not-a-list", What: n.what() + " is a map, a list belongs here",
-			Why: "each entry of a list begins with a dash", Hint: "write " + shape})
+		i := issue{Code: "not-a-list", What: n.what() + " is a map, a list belongs here",
+			Why: "each entry of a list begins with a dash", Hint: "write " + shape}
+		if len(n.Content) > 0 && strings.HasPrefix(shape, "- log: ") && n.Content[0].Tag != reported {
+			i.Hint = fmt.Sprintf("write - %s: …", clip(n.Content[0].Value, 60))
+		}
+		n.add(i)
 	default:
 		n.add(issue{Code: "not-a-list", What: n.what() + " is a single value, a list belongs here", Hint: "write " + shape})
 	}
@@ -305,7 +318,7 @@ func (n node) secretFields(of string, known []string) map[string]node {
 }
 
 func (n node) unknownKey(e node, of string, known []string) {
-	hint := suggestion(e.key.Value, of, known)
+	hint := advice(e.key.Value, of, known)
 	e.addAtKey(issue{Code: "unknown-key", What: fmt.Sprintf("unknown key %q", e.key.Value), Hint: hint})
 }
 

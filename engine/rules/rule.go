@@ -18,6 +18,7 @@ type RuleInfo struct {
 	From        []string `json:"from,omitempty"`     // sources; empty: all
 	Words       []string `json:"words,omitempty"`    // state words in short: "hold 10m"
 	Shadow      bool     `json:"shadow,omitempty"`
+	ShadowOf    string   `json:"shadow_of,omitempty"` // the rule a shadow is compared with
 	Enabled     bool     `json:"enabled"`
 	Actions     []string `json:"actions"` // of then, in order
 	Owner       string   `json:"owner,omitempty"`
@@ -38,6 +39,8 @@ type rule struct {
 	parallel    bool
 	branches    map[string][]*step // "then", "else", "on_late", "on_failure", "then/2/on_failure"
 	needs       engine.Needs
+	node        node   // where it begins
+	body        string // what it does and when, without its name
 	keyName     string // the rule in its keys; a shadow has keys of its own
 	fingerprint string // see Words of the set
 }
@@ -68,8 +71,7 @@ func notAvailable(n node, what string) {
 var ruleID = regexp.MustCompile(`^[a-z0-9-]+$`)
 
 func ruleKeys() []string {
-	return []string{"id", "when", "from", "if", "count", "hold", "expect", "once", "cooldown", "digest", "then", "else", "on_late", "on_failure",
-		"late", "mode", "order", "enabled", "owner", "description", "runbook"}
+	return keyNames(ruleDocs())
 }
 
 func (l *loader) readRules(n node) {
@@ -84,18 +86,18 @@ func (l *loader) readRules(n node) {
 }
 
 func (l *loader) readRule(n node) {
-	r := &rule{branches: map[string][]*step{}}
+	r := &rule{node: n, body: body(n), branches: map[string][]*step{}}
 	r.Enabled, r.File, r.Line = true, n.doc.name, n.Line
 	if id, ok := l.readID(n); ok {
-		r.ID, n.rule = id, id
+		r.ID, n.rule, r.node.rule = id, id, id
 		n.doc.rules = append(n.doc.rules, ruleLines{id, n.Line, lastLine(n.Node)})
 	}
-	got := map[string]node{}
+	got, known := map[string]node{}, ruleKeys()
 	for _, e := range n.entries() {
 		switch name := e.name(); {
 		case e.key.Tag == reported || e.key.Tag == "!!merge":
-		case !slices.Contains(ruleKeys(), name):
-			i := issue{Code: "unknown-key", What: fmt.Sprintf("unknown key %q", name), Hint: suggestion(name, "keys of a rule", ruleKeys())}
+		case !slices.Contains(known, name):
+			i := issue{Code: "unknown-key", What: fmt.Sprintf("unknown key %q", name), Hint: advice(name, "keys of a rule", known)}
 			if l.actions[name] != nil {
 				i.Hint = fmt.Sprintf("%s is an action: write it below then, as - %s: …", name, name)
 			}
@@ -107,6 +109,8 @@ func (l *loader) readRule(n node) {
 		}
 	}
 	l.uses = nil
+	before := l.out.errors()
+	l.leaks(n)
 	l.readInfo(r, got)
 	l.readFrom(r, got)
 	sc, ok := l.readWhen(r, n, got)
@@ -122,6 +126,10 @@ func (l *loader) readRule(n node) {
 		l.checkSenders(r)
 		l.checkFacts(r)
 		l.checkBilling(r)
+		l.doubtFrom(r, got)
+		if l.out.errors() == before {
+			l.doubtEffect(r, got)
+		}
 	}
 	l.rules = append(l.rules, r)
 }
@@ -232,6 +240,9 @@ func (l *loader) eventOfPlatform(name string) string {
 // readWhen reads the triggers, and what expressions see for them.
 func (l *loader) readWhen(r *rule, n node, got map[string]node) (scope, bool) {
 	e, given := got["when"]
+	if !given && n.misspells("when", "keys of a rule", got) {
+		return scope{}, false
+	}
 	if !given {
 		n.missing(`the rule needs "when"`, "when: session_ended")
 		return scope{}, false
@@ -266,7 +277,22 @@ func (l *loader) readWhen(r *rule, n node, got map[string]node) (scope, bool) {
 			}
 		}
 	}
+	sc.senders = l.takenFrom(r)
 	return sc, ok
+}
+
+// takenFrom are the sources whose events the rule takes; nil: any.
+func (l *loader) takenFrom(r *rule) []*source {
+	if slices.ContainsFunc(r.when, func(t trigger) bool { return t.platform == engine.PlatformGavel }) {
+		return nil
+	}
+	var all []*source
+	for _, s := range l.sources {
+		if r.takes(s) {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // missing reports a key that a rule or step lacks, at its first key.
@@ -275,6 +301,10 @@ func (n node) missing(what, hint string) {
 }
 
 func (l *loader) readTrigger(n node) (t trigger, types []string, ok bool) {
+	if n.Kind == yaml.MappingNode && n.Tag != reported {
+		n.add(issue{Code: "wrong-type", What: n.what() + " is a map, the type of an event belongs here", Hint: `write when: session_ended; what is to be true of the event is if: …; by the clock: when: { schedule: "0 8 * * mon-fri" }`})
+		return t, nil, false
+	}
 	text, ok := n.text()
 	if !ok {
 		return t, nil, false

@@ -17,7 +17,7 @@ func isSchedule(n node) bool {
 		return false
 	}
 	for _, e := range n.entries() {
-		if closest(e.name(), []string{"schedule"}) != "" {
+		if closest(e.name(), []string{"schedule"}) != "" || meant(e.name(), "keys of when") != "" {
 			return true
 		}
 	}
@@ -26,7 +26,7 @@ func isSchedule(n node) bool {
 
 // readSchedule reads when: { schedule: … }.
 func (l *loader) readSchedule(r *rule, n node) (scope, bool) {
-	e, given := n.fields("keys of when", []string{"schedule"})["schedule"]
+	e, given := n.fields("keys of when", keyNames(scheduleKeys()))["schedule"]
 	if !given {
 		return scope{}, false
 	}

@@ -21,9 +21,15 @@ const maxSecret = 64 << 10
 
 var (
 	referenceForm  = regexp.MustCompile(`^(env|file|credential):(.*)$`)
+	shellVariable  = regexp.MustCompile(`^\$\{?([A-Z][A-Z0-9_]*)\}?$`)
 	variableName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	credentialName = regexp.MustCompile(`^[A-Za-z0-9_.@-]+$`)
 )
+
+func referenceKinds() []string { return []string{"env", "file", "credential"} }
+
+// almostReference is a text of the form of a reference, with a kind of none.
+var almostReference = regexp.MustCompile(`^\w{1,12}:(?:[A-Z][A-Z0-9]*_[A-Z0-9_]*|/\S*)$`)
 
 const referenceHint = "write env:NAME, file:/path or credential:name (systemd)"
 
@@ -59,9 +65,15 @@ func (l *loader) resolve(n node, why string) (string, bool) {
 	}
 	m := referenceForm.FindStringSubmatch(n.Value)
 	if m == nil {
-		n.doc.hide(n.Node)
-		n.add(issue{Code: "secret-in-file", What: fmt.Sprintf("%s holds the secret itself", n.what()),
-			Why: "rules files are copied, shown and kept in version control", Hint: referenceHint})
+		i := issue{Code: "secret-in-file", What: fmt.Sprintf("%s holds the secret itself", n.what()),
+			Why: "rules files are copied, shown and kept in version control", Hint: referenceHint}
+		if v := shellVariable.FindStringSubmatch(n.Value); v != nil {
+			i.Code, i.What, i.Why = "bad-reference", fmt.Sprintf("%s is no reference to a variable", n.what()), "this is no shell"
+			i.Hint = "write env:" + v[1]
+		} else {
+			n.doc.hide(n.Node)
+		}
+		n.add(i)
 		return "", false
 	}
 	kind, name := m[1], m[2]

@@ -15,6 +15,7 @@ type Set struct {
 	text     []byte
 	paths    []string
 	loc      *time.Location
+	compiler *compiler // of conditions that are not the rules' own: see Condition
 	rules    []*rule
 	byID     map[string]*rule
 	byType   map[string][]*rule // enabled ones, in order

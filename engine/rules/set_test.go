@@ -285,8 +285,8 @@ func TestFill(t *testing.T) {
 		{name: "both", fields: "participant.email: participant.metadata.email\n      participant.role: 'participant.metadata.is_admin == true ? \"host\" : \"viewer\"'", email: "ana@example.com", role: "host"},
 		{name: "nothing found", fields: "participant.email: participant.metadata.mail"},
 		{name: "from the payload", fields: "participant.email: raw.data.text", email: "${room.name}"},
-		{name: "no role", fields: "participant.role: '\"boss\"'", err: `fields: participant.role: is "boss", and can only be host, participant, viewer`},
-		{name: "one fails, the other is kept", fields: "participant.role: '\"boss\"'\n      participant.email: participant.metadata.email", email: "ana@example.com", err: "participant.role"},
+		{name: "no role", fields: "participant.role: '\"bo\" + \"ss\"'", err: `fields: participant.role: is "boss", and can only be host, participant, viewer`},
+		{name: "one fails, the other is kept", fields: "participant.role: '\"bo\" + \"ss\"'\n      participant.email: participant.metadata.email", email: "ana@example.com", err: "participant.role"},
 		{name: "nobody is there", fields: "participant.role: '\"host\"'", change: func(ev *engine.Event) { ev.Type, ev.Participant = engine.SessionStarted, engine.Participant{} }},
 		{name: "other source", fields: "participant.role: '\"host\"'", change: func(ev *engine.Event) { ev.Source = "x" }},
 	} {

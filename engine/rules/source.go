@@ -44,12 +44,12 @@ const (
 
 // commonKeys are the keys every source takes.
 func commonKeys() []string {
-	return []string{"platform", "allow_from", "path", "fields", "tenant", "max_body", "allow_billing", "silent_after"}
+	return keyNames(commonSourceKeys())
 }
 
 // platformKeys are the keys a platform must ask for or allow.
 func platformKeys() []string {
-	return []string{"secret", "api_key", "public_key", "headers", "tolerance"}
+	return keyNames(platformSourceKeys())
 }
 
 func (l *loader) readSources(n node) {
@@ -157,7 +157,7 @@ func (l *loader) readSecrets(s *source, got map[string]node) {
 		if isReference(e.Value) {
 			s.APIKey, _ = l.resolve(e, "every delivery would be refused")
 		} else if text, ok := e.text(); ok {
-			if kind, _, named := strings.Cut(text, ":"); named && closest(kind, []string{"env", "file", "credential"}) != "" {
+			if kind, _, named := strings.Cut(text, ":"); named && (closest(kind, referenceKinds()) != "" || almostReference.MatchString(text)) {
 				e.add(issue{Width: utf8.RuneCountInString(kind) + 1, Code: "bad-reference", What: fmt.Sprintf("%s: is no kind of reference", kind), Hint: referenceHint})
 			}
 			s.APIKey = text
@@ -305,18 +305,29 @@ func setFact(ev *engine.Event, fact, text string) error {
 	case "participant.id":
 		p.ID = text
 	case "participant.kind":
-		return setWord(&p.Kind, text, engine.KindPerson, engine.KindBot, engine.KindRecorder, engine.KindSIP)
+		return setWord(&p.Kind, text, factWords(fact))
 	case "participant.name":
 		p.Name = text
 	case "participant.role":
-		return setWord(&p.Role, text, engine.RoleHost, engine.RoleParticipant, engine.RoleViewer)
+		return setWord(&p.Role, text, factWords(fact))
 	case "room.name":
 		ev.Room.Name = text
 	}
 	return nil
 }
 
-func setWord(to *string, word string, allowed ...string) error {
+// factWords are the words that a fact can be; nil: any text.
+func factWords(fact string) []string {
+	switch fact {
+	case "participant.kind":
+		return []string{engine.KindPerson, engine.KindBot, engine.KindRecorder, engine.KindSIP}
+	case "participant.role":
+		return []string{engine.RoleHost, engine.RoleParticipant, engine.RoleViewer}
+	}
+	return nil
+}
+
+func setWord(to *string, word string, allowed []string) error {
 	if !slices.Contains(allowed, word) {
 		return fmt.Errorf("is %q, and can only be %s", word, enumerate(allowed))
 	}
@@ -339,7 +350,7 @@ func (l *loader) readFields(s *source, n node) {
 		if !e.isScalar("an expression belongs here") || !l.noTemplate(e) {
 			continue
 		}
-		if p := l.compile(e, e.Value, 0, scope{fields: true}, wantText); p != nil {
+		if p := l.compile(e, e.Value, 0, scope{fields: true, fact: fact}, wantText); p != nil {
 			s.fields = append(s.fields, supply{fact: fact, program: p, loc: l.loc})
 		}
 	}
@@ -365,6 +376,9 @@ func fill(ev *engine.Event, fields []supply) error {
 			continue
 		}
 		v, err := x.program.eval(input{MatchInput: engine.MatchInput{Event: ev, Now: ev.Received}})
+		if kind := kindOf(v); kind == kindList || kind == kindMap {
+			err = fmt.Errorf("it is %s, and a text is needed", kindName(kind))
+		}
 		if err == nil {
 			if text := format(v, x.loc); text != "" {
 				err = setFact(ev, x.fact, text)

@@ -50,13 +50,16 @@ type stopParams struct {
 	Reason string `json:"reason" doc:"why the run ends here" gavel:"main,required"`
 }
 
+// stopName is the action that ends a run.
+const stopName = "stop"
+
 func stopKind() engine.ActionKind {
-	return engine.ActionKind{Name: "stop", Doc: "ends the run here", Params: reflect.TypeFor[stopParams]()}
+	return engine.ActionKind{Name: stopName, Doc: "ends the run here", Params: reflect.TypeFor[stopParams]()}
 }
 
 var stepID = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
-func stepKeys() []string { return []string{"id", "if", "via", "retry", "timeout", "on_failure"} }
+func stepKeys() []string { return keyNames(stepDocs()) }
 
 // spot is a step's place in its rule.
 type spot struct {
@@ -116,6 +119,9 @@ func (s *step) render(f *frame) (json.RawMessage, error) {
 	if s.with != nil {
 		return s.with, nil
 	}
+	if f != nil {
+		f.filled = 0
+	}
 	all := make(map[string]any, len(s.params))
 	for _, g := range s.params {
 		v, err := g.value.render(f)
@@ -131,7 +137,7 @@ func (s *step) render(f *frame) (json.RawMessage, error) {
 		return nil, fmt.Errorf("a value is no number that can be sent: %w", err)
 	}
 	if b.Len() > maxRendered {
-		return nil, fmt.Errorf("the parameters are larger than %d KiB", maxRendered>>10)
+		return nil, errRendered
 	}
 	return json.RawMessage(bytes.TrimSpace(b.Bytes())), nil
 }

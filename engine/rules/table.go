@@ -27,6 +27,7 @@ func (l *loader) readTables(n node) {
 	for _, e := range l.namedEntries(n, "table", "NAME: { key: { column: value } }") {
 		t := table{columns: map[string]columnKind{}, rows: map[string]map[string]any{}}
 		l.defs.tables[e.name()] = t
+		l.leaks(e)
 		if !e.isMap("{ key: { column: value } }") {
 			continue
 		}

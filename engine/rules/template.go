@@ -73,8 +73,9 @@ func splitTemplate(text string) ([]piece, *issue) {
 		case hasRunes(r[i:], "${"):
 			end := exprEnd(r, i+2)
 			if end < 0 {
+				word, _, _ := strings.Cut(string(r[i:min(len(r), i+60)]), " ")
 				return nil, &issue{Offset: i, Width: 2, Code: "template-open", What: "${ is not closed by }",
-					Hint: "close it, or write $${ for the text ${"}
+					Hint: fmt.Sprintf("close it behind the expression, as in %s}; for the text ${ write $${", strings.TrimRight(word, ".,;:!"))}
 			}
 			src := string(r[i+2 : end])
 			if strings.TrimSpace(src) == "" {
@@ -172,7 +173,12 @@ func (l *loader) template(n node, text string, p within, w want) *template {
 }
 
 // almostTemplate is what people write who know other templates.
-var almostTemplate = regexp.MustCompile(`\{\{.*\}\}|\$[A-Za-z_]\w*\.[^{}]*\}|(.?)[{$]\s*(?:event|room|session|participant|recording|track|stream|artifact|source|steps|tables|failure|raw)\.[^{}]*\}`)
+var almostTemplate = regexp.MustCompile(`\{\{.*?\}\}|<%.*?%>|(.?)(?:\$[A-Za-z_]\w*\.[^{}]*\}|(?:\$\w?\s*\{|[{$])\s*(?:` + factPath + `|expect\.)[^{}]*\}|\$\w\{[^{}]*\}|\$` + factPath + `)`)
+
+// factPath is a fact as it stands in a text.
+const factPath = `(?:event|room|session|participant|recording|track|stream|artifact|source|steps|tables|failure|raw)(?:\.[A-Za-z_]\w*)+`
+
+var factInText = regexp.MustCompile(factPath)
 
 // warnLiteral warns of literal text that was perhaps meant to be filled in.
 func (l *loader) warnLiteral(n node, text string) {
@@ -180,8 +186,13 @@ func (l *loader) warnLiteral(n node, text string) {
 	if m == nil || m[1] == "$" { // $${ was written on purpose
 		return
 	}
-	n.add(issue{Code: "template-braces", Warning: true, What: fmt.Sprintf("%s is not replaced", clip(strings.TrimPrefix(m[0], m[1]), 60)),
-		Hint: "write ${ … }; if the text is meant as it is, ignore this"})
+	written := strings.TrimPrefix(m[0], m[1])
+	meant := "${ … }"
+	if fact := factInText.FindString(written); fact != "" {
+		meant = "${" + fact + "}"
+	}
+	n.add(issue{Code: "template-braces", Warning: true, What: fmt.Sprintf("%s is not replaced", clip(written, 60)),
+		Hint: fmt.Sprintf("write %s; if the text is meant as it is, ignore this", meant)})
 }
 
 // compile compiles the expression src, which begins at offset in the text of

@@ -378,9 +378,15 @@ func (v *value) render(f *frame) (any, error) {
 		if err == nil && len(v.enum) > 0 && !slices.Contains(v.enum, text) {
 			err = fmt.Errorf("cannot be %q, only %s", text, enumerate(v.enum))
 		}
+		if err == nil {
+			err = f.fill(text)
+		}
 		return text, err
 	}
 	x, err := program.run(f)
+	if err == nil {
+		err = f.fill(x)
+	}
 	if err == nil {
 		x, err = fit(x, v.shape, v.escape, v.text.loc)
 	}

@@ -52,11 +52,17 @@ func (l *loader) openingValue(n node) (opening, bool) {
 		n.add(issue{Code: "unknown-window", What: fmt.Sprintf("%s is a length of time, not a moment", name), Hint: "write wait: " + name})
 		return opening{}, false
 	}
+	if !known && clockForm.MatchString(name) {
+		n.add(issue{Code: "unknown-window", What: fmt.Sprintf("%s is a time of day, and the name of a window belongs here", name), Why: "a time of day alone does not say of which day",
+			Hint: fmt.Sprintf("define a window that opens then, windows: { evening: mon-sun %s-24:00 }, and write wait: { until: evening }", name)})
+		return opening{}, false
+	}
 	if !known {
 		n.add(issue{Code: "unknown-window", What: fmt.Sprintf("there is no window %q", clip(name, 60)), Why: "a plain text is the name of a window, a time is an expression: ${session.started + 1h}",
 			Hint: suggestion(name, "windows", sortedKeys(l.defs.windows))})
 		return opening{}, false
 	}
+	l.used("window", name)
 	return opening{name, w, l.loc}, true
 }
 

@@ -37,7 +37,7 @@ func (l *loader) readWords(r *rule, got map[string]node, sc scope, scoped bool) 
 		read func(node)
 	}{
 		{"count", w.readCount}, {"hold", w.readHold}, {"expect", w.readExpect}, {"once", w.readOnce},
-		{"cooldown", w.readCooldown}, {"digest", w.readDigest}, {"mode", w.readMode}, {"late", w.readLate},
+		{"cooldown", w.readCooldown}, {"digest", w.readDigest}, {"mode", w.readMode}, {"shadow_of", w.readShadowOf}, {"late", w.readLate},
 	} {
 		if e, given := got[x.name]; given {
 			x.read(e)
@@ -60,6 +60,7 @@ func (l *loader) readWords(r *rule, got map[string]node, sc scope, scoped bool) 
 
 // checkTogether reports words that do not go together.
 func (w *wordReader) checkTogether(got map[string]node) {
+	w.doubtShadowed(got)
 	hold, holds := got["hold"]
 	expect, expects := got["expect"]
 	if holds && expects {
@@ -112,7 +113,7 @@ func (w *wordReader) expression(n node, sc scope, want want) *program {
 // needs reports a key that the word lacks.
 func (n node) needs(got map[string]node, key, hint string) (node, bool) {
 	e, given := got[key]
-	if !given {
+	if !given && !n.misspells(key, "keys of "+n.name(), got) {
 		n.addAtKey(issue{Code: "missing-key", What: fmt.Sprintf("%s needs %q", n.what(), key), Hint: hint})
 	}
 	return e, given

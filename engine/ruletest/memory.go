@@ -25,6 +25,7 @@ type memory struct {
 	texts   map[string]engine.Planner
 	started time.Time
 	serial  int64
+	counted int // runs and sessions
 
 	seen      map[string]bool
 	events    map[string]*engine.EventRow
@@ -75,6 +76,12 @@ func (m *memory) NewID(prefix string) string {
 	m.serial++
 	n := strconv.FormatInt(m.serial, 10)
 	return prefix + strings.Repeat("0", 26-len(n)) + n
+}
+
+// count is a number that grows with every run and session.
+func (m *memory) count() int {
+	m.counted++
+	return m.counted
 }
 
 // Use implements [engine.Store].

@@ -33,7 +33,7 @@ type run struct {
 // begin makes new runs.
 func (m *memory) begin(starts []engine.Start) (refs []engine.RunRef) {
 	for _, s := range starts {
-		r := &run{Run: engine.NewRun(m.NewID("run_"), m.planner, s), seq: len(m.runList), began: s.Input, fresh: true, at: -1}
+		r := &run{Run: engine.NewRun(m.NewID("run_"), m.planner, s), seq: m.count(), began: s.Input, fresh: true, at: -1}
 		m.runs[r.ID] = r
 		m.runList = append(m.runList, r)
 		if r.Turn != "" && !r.Finished() {

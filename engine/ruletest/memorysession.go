@@ -78,7 +78,7 @@ func (m *memory) sessionOf(ev *engine.Event) *session {
 }
 
 func (m *memory) newSession(state *engine.SessionState) *session {
-	s := &session{seq: len(m.sessionList), state: state, room: room{state.Source, state.Room.ID}, at: -1}
+	s := &session{seq: m.count(), state: state, room: room{state.Source, state.Room.ID}, at: -1}
 	m.sessions[state.Key] = s
 	m.sessionList = append(m.sessionList, s)
 	m.rooms[s.room] = append(m.rooms[s.room], s)

@@ -53,11 +53,15 @@ func newBatch(c *committer) *batch {
 // is due last: an event that was here in time has its say before a timer.
 func (b *batch) apply(jobs []job) error {
 	var accepts []*accept
+	var replays []*replay
 	var due *fire
 	for _, j := range jobs {
 		switch j := j.(type) {
 		case *accept:
 			accepts = append(accepts, j)
+			continue
+		case *replay:
+			replays = append(replays, j)
 			continue
 		case *fire:
 			due = j
@@ -77,6 +81,11 @@ func (b *batch) apply(jobs []job) error {
 	}
 	for _, a := range accepts {
 		if err := a.apply(b); err != nil {
+			return err
+		}
+	}
+	for _, r := range replays {
+		if err := r.apply(b); err != nil {
 			return err
 		}
 	}

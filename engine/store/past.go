@@ -26,14 +26,14 @@ type Past struct {
 	Session      string // internal key
 }
 
-// Sent calls fn with the events that platforms have sent, in the order in which
-// they were accepted, until it fails. fn owns what it is given. Events of our
-// own (derived, emitted, scheduled) are not among them: they follow from the
-// others.
-func (r *Reader) Sent(ctx context.Context, p Past, fn func(Sent) error) error {
-	var f filter
-	f.add("delivery <> ''")
+// past is what p selects.
+func (r *Reader) past(ctx context.Context, p Past) (f filter, err error) {
 	if !p.Since.IsZero() {
+		first, err := r.rowSince(ctx, "events", "received", p.Since)
+		if err != nil {
+			return f, err
+		}
+		f.add("seq >= ?", first)
 		f.add("received >= ?", p.Since.UnixMicro())
 	}
 	if !p.Until.IsZero() {
@@ -43,6 +43,19 @@ func (r *Reader) Sent(ctx context.Context, p Past, fn func(Sent) error) error {
 	if p.Session != "" {
 		f.add("meeting = (SELECT seq FROM sessions WHERE key = ?)", p.Session)
 	}
+	return f, nil
+}
+
+// Sent calls fn with the events that platforms have sent, in the order in which
+// they were accepted, until it fails. fn owns what it is given. Events of our
+// own (derived, emitted, scheduled) are not among them: they follow from the
+// others.
+func (r *Reader) Sent(ctx context.Context, p Past, fn func(Sent) error) error {
+	f, err := r.past(ctx, p)
+	if err != nil {
+		return err
+	}
+	f.add("delivery <> ''")
 	return r.each(ctx, `SELECT seq, id, source, type, received, part, session, raw FROM events`+f.where()+` ORDER BY seq`, f.args, func(rows *sql.Rows) error {
 		var s Sent
 		var received int64

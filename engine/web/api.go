@@ -37,6 +37,9 @@ type Reader interface {
 type Server interface {
 	// Retry makes a failed run go on at the step that failed.
 	Retry(ctx context.Context, runID string) (*engine.Run, error)
+	// Replay makes runs of the past that were rehearsed with this revision of
+	// the rules; engine.ErrOtherRules if it is not in force.
+	Replay(ctx context.Context, revision string, runs []engine.Replay) ([]engine.Replayed, error)
 	// Reload loads the rules again. A refused reload is a report, not an error.
 	Reload(ctx context.Context) (ReloadReport, error)
 	// Ready is nil while deliveries are accepted.
@@ -50,6 +53,7 @@ type Options struct {
 	Server Server // nil: nobody to ask, reading only
 	// Sources lists the configured sources.
 	Sources func() ([]ConfiguredSource, error)
+	Rules   RulesSince
 	Now     func() time.Time
 	Log     *slog.Logger // nil: discards
 }
@@ -85,16 +89,19 @@ func New(o Options) http.Handler {
 		r.Get("/sessions", a.sessions)
 		r.Get("/sessions/*", a.session) // keys contain slashes
 		r.Get("/timers", a.timers)
+		r.Get("/rules", a.rules)
+		r.Get("/rules/{id}", a.rule)
 		r.Get("/sources", a.sources)
 		r.Get("/status", a.status)
 		r.Get("/usage", a.usage)
 		r.Post("/runs/{id}/retry", a.retry)
+		r.Post("/replay", a.replay)
 		r.Post("/reload", a.reload)
 	})
 	return r
 }
 
-const paths = "events, deliveries, runs, sessions, timers, sources, status, usage"
+const paths = "events, deliveries, runs, sessions, timers, rules, sources, status, usage"
 
 // headers are those every answer has.
 func headers(next http.Handler) http.Handler {

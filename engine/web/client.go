@@ -39,7 +39,7 @@ func (c *Client) Ready(ctx context.Context) error {
 // Usage yields the ledger's entries of [from, to), oldest first.
 func (c *Client) Usage(ctx context.Context, from, to time.Time, yield func(engine.Entry) error) error {
 	params := url.Values{"from": {from.UTC().Format(time.RFC3339)}, "to": {to.UTC().Format(time.RFC3339)}}
-	res, err := c.send(ctx, http.MethodGet, "/api/v1/usage", params)
+	res, err := c.send(ctx, http.MethodGet, "/api/v1/usage", params, nil)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (c *Client) Usage(ctx context.Context, from, to time.Time, yield func(engin
 }
 
 func (c *Client) call(ctx context.Context, method, path string, params url.Values, v any) error {
-	res, err := c.send(ctx, method, path, params)
+	res, err := c.send(ctx, method, path, params, nil)
 	if err != nil {
 		return err
 	}
@@ -77,13 +77,13 @@ func (c *Client) call(ctx context.Context, method, path string, params url.Value
 
 // send returns a 2xx answer, or an *Error with what the server said. A refused
 // reload is an answer too: its report says what is wrong.
-func (c *Client) send(ctx context.Context, method, path string, params url.Values) (*http.Response, error) {
+func (c *Client) send(ctx context.Context, method, path string, params url.Values, body io.Reader) (*http.Response, error) {
 	u, err := url.Parse("http://gavel" + path)
 	if err != nil {
 		return nil, err
 	}
 	u.RawQuery = params.Encode()
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -95,16 +95,16 @@ func (c *Client) send(ctx context.Context, method, path string, params url.Value
 		return res, nil
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, 4<<20))
+	text, err := io.ReadAll(io.LimitReader(res.Body, 4<<20))
 	if err != nil {
 		return nil, err
 	}
 	if path == "/api/v1/reload" && res.StatusCode == http.StatusConflict {
-		res.Body = io.NopCloser(bytes.NewReader(body))
+		res.Body = io.NopCloser(bytes.NewReader(text))
 		return res, nil
 	}
 	e := &Error{Status: res.StatusCode}
-	if json.Unmarshal(body, e) != nil || e.What == "" {
+	if json.Unmarshal(text, e) != nil || e.What == "" {
 		e.What = "the server answered " + res.Status
 	}
 	return nil, e

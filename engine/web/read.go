@@ -65,7 +65,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) {
 	}
 	list := func(q engine.Query) ([]engine.EventRow, error) { return a.o.Store.Events(r.Context(), q) }
 	var l EventList
-	l.Events, l.Next, err = page(q, list, eventView, func(e Event) string { return e.ID })
+	l.Events, l.Next, err = page(q, list, EventOf, func(e Event) string { return e.ID })
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -84,7 +84,7 @@ func (a *api) event(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, named("event", id, err))
 		return
 	}
-	a.answer(w, r, eventView(e))
+	a.answer(w, r, EventOf(e))
 }
 
 func (a *api) deliveries(w http.ResponseWriter, r *http.Request) {
@@ -133,7 +133,7 @@ func (a *api) runs(w http.ResponseWriter, r *http.Request) {
 	list := func(q engine.Query) ([]engine.Run, error) { return a.o.Store.Runs(r.Context(), q) }
 	var l RunList
 	short := func(r engine.Run) Run {
-		v := runView(r)
+		v := RunOf(r)
 		v.Events = nil // up to a thousand ids each
 		return v
 	}
@@ -162,7 +162,7 @@ func (a *api) run(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, named("run", id, err))
 		return
 	}
-	a.answer(w, r, runView(run))
+	a.answer(w, r, RunOf(run))
 }
 
 // resolve makes a whole id of the start of one in the URL.

@@ -80,7 +80,8 @@ func storedSession(r engine.SessionRow) StoredSession {
 	return v
 }
 
-func timerView(t engine.Timer) Timer {
+// TimerOf is a timer as the API shows it.
+func TimerOf(t engine.Timer) Timer {
 	return Timer{
 		ID: t.ID, Rule: t.Rule, Kind: t.Kind, State: t.State, Shadow: t.Shadow, Tenant: t.Tenant, Source: t.Source,
 		Session: t.Session, Event: t.Event, Set: t.Set.UTC(), Due: t.Due.UTC(), Deadline: t.Deadline.UTC(), Awaits: t.Awaits,
@@ -155,7 +156,7 @@ func (a *api) timers(w http.ResponseWriter, r *http.Request) {
 	}
 	list := func(q engine.Query) ([]engine.Timer, error) { return a.o.Store.Timers(r.Context(), q) }
 	var l TimerList
-	l.Timers, l.Next, err = page(q, list, timerView, func(t Timer) string { return t.ID })
+	l.Timers, l.Next, err = page(q, list, TimerOf, func(t Timer) string { return t.ID })
 	if err != nil {
 		a.fail(w, r, err)
 		return

@@ -160,7 +160,8 @@ type Artifact struct {
 	Reference  string    `json:"reference,omitempty"`
 }
 
-func eventView(e engine.EventRow) Event {
+// EventOf is an event as the API shows it.
+func EventOf(e engine.EventRow) Event {
 	return Event{
 		ID: e.ID, Type: e.Type, Name: e.Name, Source: e.Source, Platform: e.Platform, Tenant: e.Tenant,
 		Time: e.Time.UTC(), Received: e.Received.UTC(), Derived: e.Derived, Test: e.Test,
@@ -234,6 +235,7 @@ type Run struct {
 	Updated  time.Time       `json:"updated"`
 	Due      time.Time       `json:"due,omitzero"`
 	Shadow   bool            `json:"shadow,omitempty"`         // recorded, and not done
+	Replayed bool            `json:"replayed,omitempty"`       // made long after its event, by gavel replay
 	Timer    string          `json:"timer,omitempty"`          // that fired it
 	Events   []string        `json:"events,omitempty"`         // of count or digest; only of one run
 	Gathered int             `json:"events_count,omitempty"`   // how many those are
@@ -275,12 +277,13 @@ type Try struct {
 	Error string    `json:"error"`
 }
 
-func runView(r engine.Run) Run {
+// RunOf is a run as the API shows it.
+func RunOf(r engine.Run) Run {
 	v := Run{
 		ID: r.ID, Rule: r.Rule, Revision: r.Revision, Event: r.Event, Source: r.Source, Tenant: r.Tenant,
 		Session: r.Session, Room: r.Room, Trigger: r.Trigger, State: r.State, Reason: r.Reason,
 		Created: r.Created.UTC(), Updated: r.Updated.UTC(), Due: r.Due.UTC(), Branch: r.Branch, At: r.At + 1, Failure: r.Failure,
-		Shadow: r.Shadow, Timer: r.Timer, Events: r.Events, Gathered: len(r.Events), Dropped: r.Dropped,
+		Shadow: r.Shadow, Replayed: r.Replayed, Timer: r.Timer, Events: r.Events, Gathered: len(r.Events), Dropped: r.Dropped,
 		Awaited: r.Awaited, LateBy: nonZero(r.LateBy),
 	}
 	for _, s := range r.Steps {

@@ -138,11 +138,17 @@ type fakeServer struct {
 }
 
 func (f *fakeServer) Retry(context.Context, string) (*engine.Run, error) { return f.run, f.err }
-func (f *fakeServer) Reload(context.Context) (web.ReloadReport, error)   { return f.report, f.err }
-func (f *fakeServer) Ready() error                                       { return f.ready }
-func (f *fakeServer) Status() web.Status                                 { return web.Status{State: "running"} }
-func testNow() time.Time                                                 { return at(30) }
-func noSources() ([]web.ConfiguredSource, error)                         { return nil, nil }
+func (f *fakeServer) Replay(_ context.Context, revision string, runs []engine.Replay) ([]engine.Replayed, error) {
+	if revision != "r1" {
+		return nil, engine.ErrOtherRules
+	}
+	return make([]engine.Replayed, len(runs)), f.err
+}
+func (f *fakeServer) Reload(context.Context) (web.ReloadReport, error) { return f.report, f.err }
+func (f *fakeServer) Ready() error                                     { return f.ready }
+func (f *fakeServer) Status() web.Status                               { return web.Status{State: "running"} }
+func testNow() time.Time                                               { return at(30) }
+func noSources() ([]web.ConfiguredSource, error)                       { return nil, nil }
 func get(h http.Handler, method, target string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(method, target, nil))

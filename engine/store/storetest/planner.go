@@ -41,6 +41,8 @@ type Rules struct {
 	Changed []string
 	// Broken, if set, is called with every timer that fires.
 	Broken func(t *engine.Timer)
+	// Off are rules that match nothing.
+	Off []string
 	// LateWithin is late: within of every rule.
 	LateWithin time.Duration
 }
@@ -71,6 +73,9 @@ func (p *Rules) Match(in engine.MatchInput) []engine.Match {
 		<-p.Hold
 	}
 	ev := in.Event
+	if slices.Contains(p.Off, ev.Type) {
+		return nil
+	}
 	m := engine.Match{Rule: ev.Type, Words: p.Words(ev.Type), Branch: engine.BranchThen, First: step(0)}
 	switch ev.Type {
 	case engine.ParticipantJoined:

@@ -36,9 +36,12 @@ type Open func(t *testing.T, dir string) Store
 func Run(t *testing.T, open Open) {
 	if dir := os.Getenv(childDir); dir != "" {
 		h := &harness{Store: open(t, dir), plan: NewRules("r1")} // until it is killed
-		if os.Getenv(childTimers) != "" {
+		switch {
+		case os.Getenv(childTimers) != "":
 			timerChild(t, h)
-		} else {
+		case os.Getenv(childReplay) != "":
+			replayChild(t, h)
+		default:
 			child(t, h)
 		}
 		return
@@ -109,9 +112,17 @@ func Run(t *testing.T, open Open) {
 		{"sessions are listed", bubble(testSessionQueries)},
 		{"a session's events are found", testEventsOfSession},
 		{"timers are listed", bubble(testTimerQueries)},
+		{"a run of the past is made once", testReplay},
+		{"what was done is not replayed", bubble(testReplayDone)},
+		{"many replays make each run once", testReplayAtOnce},
+		{"a replayed run sees what was then", bubble(testReplayThen)},
+		{"a timer of the past is replayed", bubble(testReplayTimer)},
+		{"guards hold in replays", bubble(testReplayGuards)},
+		{"events are in one replayed run", bubble(testReplayGathered)},
 		{"everything at once", testEverything},
 		{"kill -9 loses nothing", testKill},
 		{"kill -9 leaves every timer to fire once", testKillTimers},
+		{"kill -9 between replays repeats nothing", testKillReplay},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.test(t, &harness{open: open, dir: t.TempDir(), plan: NewRules("r1")}) })
 	}

@@ -1,0 +1,157 @@
+package actions
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gavelhq/gavel/engine"
+)
+
+// checkHTTP finds at load what can be known without an event.
+func checkHTTP(in engine.CheckInput) []engine.Complaint {
+	f := &findings{}
+	conn, _ := in.Conn.(*httpConn)
+	switch given := givenOf(in, methods()...); len(given) {
+	case 0:
+		f.complain("", "the request has no address", "give one of "+strings.Join(methods(), ", ")+": get: /leads/${participant.id}")
+	case 1:
+		checkAddress(in, conn, given[0], f)
+	default:
+		f.complain(given[1], strings.Join(given, " and ")+" are given", "one request is one step")
+	}
+	if given := givenOf(in, "json", "form", "body"); len(given) > 1 {
+		f.complain(given[1], "the body is given twice: "+strings.Join(given, " and "), "use one of json, form and body")
+	}
+	headers, _ := asMap(in.With["headers"])
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		if problem := headerProblem(name, fmt.Sprint(headers[name])); problem != "" {
+			f.complain("headers."+name, problem, "")
+		}
+	}
+	for i, status := range asList(in.With["ok"]) {
+		if n, ok := asInt(status); !ok || n < 200 || n > 599 {
+			f.complain(fmt.Sprintf("ok[%d]", i), fmt.Sprintf("%v is no final HTTP status", status), "statuses go from 200 to 599")
+		}
+	}
+	if conn != nil {
+		conn.check(f)
+	}
+	return f.all
+}
+
+// check looks for credentials that cannot be meant so. None is quoted.
+func (c *httpConn) check(f *findings) {
+	bearer := c.Bearer.Reveal()
+	basic := c.User != "" || !c.Password.IsZero()
+	for name := range c.Headers {
+		if strings.EqualFold(name, "Authorization") && (bearer != "" || basic) {
+			f.warn(aboutConn, "the connection says Authorization twice, as a header and by "+map[bool]string{true: "bearer", false: "user and password"}[bearer != ""], "keep one of them")
+		}
+	}
+	if bearer != "" && basic {
+		f.warn(aboutConn, "the connection has both bearer and user or password: bearer is sent", "keep one of them")
+	}
+	if word, _, more := strings.Cut(bearer, " "); more && strings.EqualFold(word, "bearer") {
+		f.warn(aboutConn, "the connection's bearer begins with the word Bearer, which is put before it anyway", "leave the word out of it")
+	}
+	if !c.Password.IsZero() && c.User == "" {
+		f.warn(aboutConn, "the connection has a password without a user, so it is not sent", "add user:, or give a token as bearer:")
+	}
+}
+
+func checkAddress(in engine.CheckInput, conn *httpConn, param string, f *findings) {
+	if conn != nil && conn.Base != "" {
+		base, err := url.Parse(conn.Base)
+		switch {
+		case err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https":
+			f.complain(aboutConn, "the connection's base is not a URL", "base: https://crm.example.com")
+			return
+		case base.User != nil:
+			f.complain(aboutConn, "the connection's base holds a user name", "use user: and password: env:NAME")
+			return
+		case base.RawQuery != "" || base.Fragment != "":
+			f.complain(aboutConn, "the connection's base has a query or a fragment", "put the query into the step: query: { … }")
+			return
+		}
+		if in.Dynamic[param] && !strings.Contains(in.Text[param], "://") {
+			warnPlain(base, aboutConn, f)
+		}
+	}
+	if text := in.Text[param]; text != "" && !strings.HasPrefix(text, "/") {
+		scheme, rest, _ := strings.Cut(text, "://")
+		host, _, _ := strings.Cut(rest, "/")
+		if strings.Contains(scheme+host, "${") {
+			f.complain(param, "what is inserted could send the request to any host",
+				"write the host out, or name a connection with a base; ${…} belongs behind the first /")
+			return
+		}
+		if u, err := url.Parse(scheme + "://" + host); err == nil && host != "" {
+			warnPlain(u, param, f)
+			warnForeign(in, conn, u, param, f)
+		}
+	}
+	address, static := in.With[param].(string)
+	if !static {
+		return
+	}
+	u, err := resolve(address, conn)
+	if err != nil {
+		hint := "write a path such as /leads, or a whole URL"
+		if strings.HasPrefix(address, "/") {
+			hint = "name a connection: via: NAME, with base: https://…"
+		}
+		f.complain(param, err.Error(), hint)
+		return
+	}
+	if strings.HasPrefix(address, "/") {
+		warnPlain(u, aboutConn, f)
+		return
+	}
+	warnPlain(u, param, f)
+	warnForeign(in, conn, u, param, f)
+}
+
+// warnForeign warns of an address to which nothing of the connection goes that
+// the step names: its credentials are for what is under its base.
+func warnForeign(in engine.CheckInput, conn *httpConn, u *url.URL, param string, f *findings) {
+	via, named := in.With["via"].(string)
+	if !named || conn == nil || conn.Base == "" || conn.covers(u) || u.Path == "" && conn.covers(u.JoinPath(basePath(conn))) {
+		return
+	}
+	f.warn(param, fmt.Sprintf("%s is not under the base of connection %q, so its headers and credentials are not sent", u.Host, via), "write the path alone, as in "+param+": /leads, or leave via out")
+}
+
+// basePath is the path of the connection's base. Of an address with ${…} only
+// the host is known.
+func basePath(conn *httpConn) string {
+	base, err := url.Parse(conn.Base)
+	if err != nil {
+		return ""
+	}
+	return cmp.Or(base.Path, "/")
+}
+
+func warnPlain(u *url.URL, param string, f *findings) {
+	if u.Scheme == "http" && !nearby(u.Hostname()) {
+		f.warn(param, "the request goes to "+u.Host+" without TLS: anyone on the way can read and change it", "use https://")
+	}
+}
+
+// nearby reports whether a host is this machine, or by its name or address one
+// of a private network.
+func nearby(host string) bool {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast()
+	}
+	if !strings.Contains(host, ".") {
+		return true
+	}
+	return slices.ContainsFunc([]string{".localhost", ".local", ".internal", ".lan", ".intranet", ".home.arpa", ".svc", ".test"}, func(end string) bool {
+		return strings.HasSuffix(strings.ToLower(host), end)
+	})
+}

@@ -1,0 +1,44 @@
+package actions
+
+import (
+	"encoding/json"
+	"io"
+	"testing"
+
+	"github.com/gavelhq/gavel/engine"
+)
+
+func TestTargets(t *testing.T) {
+	home := &slackConn{Token: engine.NewSecret("xoxb-1"), Channel: "ops"}
+	hook := &slackConn{URL: engine.NewSecret("https://hooks.slack.com/services/a/b/c")}
+	crm := &httpConn{Base: "https://crm.example.com:8443/api"}
+	kinds := builtin(io.Discard)
+	for _, tc := range []struct {
+		kind, with string
+		conn       any
+		want       string
+	}{
+		{"slack", `{"text":"x"}`, home, "#ops"},
+		{"slack", `{"text":"x","channel":"#exec"}`, home, "#exec"},
+		{"slack", `{"text":"x","channel":"C024BE91L"}`, home, "C024BE91L"},
+		{"slack", `{"text":"x"}`, hook, "webhook"},
+		{"slack", `{"text":"x"}`, nil, ""},
+		{"http", `{"get":"/leads/1"}`, crm, "GET crm.example.com:8443"},
+		{"http", `{"post":"https://hooks.example.com/x?key=1"}`, nil, "POST hooks.example.com"},
+		{"http", `{"post":"/leads"}`, nil, "POST"},
+		{"http", `{}`, crm, ""},
+		{"billing", `{"meter":"meeting_minutes","quantity":"72"}`, nil, "meeting_minutes"},
+		{"emit", `{"name":"too-long"}`, nil, "too-long"},
+		{"log", `{"message":"x"}`, nil, "log"},
+		{"billing", `[]`, nil, ""},
+	} {
+		if got := kinds[tc.kind].Target(json.RawMessage(tc.with), tc.conn); got != tc.want {
+			t.Errorf("%s %s: %q, want %q", tc.kind, tc.with, got, tc.want)
+		}
+	}
+	for name, kind := range kinds {
+		if kind.Target == nil {
+			t.Errorf("%s names no target", name)
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/gavelhq/gavel/engine"
+	"github.com/gavelhq/gavel/engine/rules"
+	"github.com/gavelhq/gavel/engine/ruletest"
+	"github.com/gavelhq/gavel/engine/store"
+)
+
+const (
+	batchSize = 256 // events handed on together
+	batches   = 8   // that may wait for a player
+)
+
+// player plays the events with one of the rule sets.
+type player struct {
+	decoders  *decoders
+	rehearsal *ruletest.Rehearsal
+	queue     chan []store.Sent
+}
+
+func (d *differ) newPlayer(set *rules.Set, answers *ruletest.Answers) (*player, error) {
+	dec, err := newDecoders(d.kinds, set)
+	if err != nil {
+		return nil, fail(exitFindings, err, "")
+	}
+	r, err := ruletest.NewRehearsal(ruletest.RehearsalOptions{
+		Rules: set, Actions: d.acts, Start: d.report.Start, Since: d.report.Since, Timeout: d.timeout, Answers: answers,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &player{dec, r, make(chan []store.Sent, batches)}, nil
+}
+
+// play takes what comes until there is no more.
+func (p *player) play() error {
+	for batch := range p.queue {
+		for _, s := range batch {
+			ev, ok := p.decoders.event(s)
+			if !ok {
+				continue
+			}
+			if err := p.rehearsal.Deliver(ev); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// play plays the stored events with both sets at once, and compares.
+func (d *differ) play(ctx context.Context, before, after *rules.Set) error {
+	r := &d.report
+	extent, err := d.reader.Extent(ctx, r.Start, r.Until)
+	if err != nil {
+		return fail(exitUnreadable, err, "")
+	}
+	r.StoredSince = extent.First
+	answers := ruletest.NewAnswers(d.acts)
+	err = d.reader.Done(ctx, r.Start, r.Until, func(run *engine.Run) error {
+		answers.Add(run)
+		return nil
+	})
+	if err != nil {
+		return fail(exitUnreadable, err, "")
+	}
+	var players [2]*player
+	for i, set := range []*rules.Set{before, after} {
+		if players[i], err = d.newPlayer(set, answers); err != nil {
+			return err
+		}
+		defer players[i].rehearsal.Close()
+	}
+	progress := d.app.newProgress("playing events", extent.To-extent.From+1, d.noProgress)
+	err = d.feed(ctx, players[:], extent.From, progress)
+	progress.end()
+	if err != nil {
+		return err
+	}
+	for i, side := range []*ruleSet{&r.Before, &r.After} {
+		side.Missing, side.Undecoded = players[i].decoders.missing, players[i].decoders.broken
+	}
+	r.Diff = ruletest.Compare(players[0].rehearsal, players[1].rehearsal, d.only...)
+	return nil
+}
+
+// feed reads the events once and hands them to all players, who work side by
+// side. In the end it lets the time go on to the end of the period.
+func (d *differ) feed(ctx context.Context, players []*player, first int64, progress *progress) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var playing sync.WaitGroup
+	for _, p := range players {
+		playing.Go(func() {
+			err := p.play()
+			if err == nil && ctx.Err() == nil {
+				err = p.rehearsal.End(d.report.Until)
+			}
+			if err != nil {
+				cancel(err)
+			}
+		})
+	}
+	hand := func(batch []store.Sent) error {
+		for _, p := range players {
+			select {
+			case p.queue <- batch:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		return nil
+	}
+	batch := make([]store.Sent, 0, batchSize)
+	err := d.reader.Sent(ctx, store.Past{Since: d.report.Start, Until: d.report.Until}, func(s store.Sent) error {
+		if !s.Received.Before(d.report.Since) {
+			d.report.Events++
+		}
+		if batch = append(batch, s); len(batch) < batchSize {
+			return nil
+		}
+		full := batch
+		batch = make([]store.Sent, 0, batchSize)
+		progress.at(s.Seq-first, "")
+		return hand(full)
+	})
+	if err == nil {
+		err = hand(batch)
+	}
+	for _, p := range players {
+		close(p.queue)
+	}
+	playing.Wait()
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, context.Canceled):
+		return fail(exitInterrupted, nil, "")
+	case cause != nil: // a player's
+		return cause
+	case err != nil:
+		return fail(exitUnreadable, err, "")
+	}
+	return nil
+}

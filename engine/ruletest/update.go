@@ -1,0 +1,295 @@
+package ruletest
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Rewrite is a test file whose expectations are what happened.
+type Rewrite struct {
+	Text  []byte
+	Hunks []Hunk // what is different, in the order of the file
+	// Refused are failing tests whose expectations stay as they are.
+	Refused []Refusal
+}
+
+// Hunk is what is different in one test.
+type Hunk struct {
+	Line     int      `json:"line"` // of expect:, or where it is added
+	Test     string   `json:"test"`
+	Old, New []string `json:"-"`
+}
+
+// Refusal is a test that cannot be updated, and why.
+type Refusal struct {
+	Line      int
+	Test, Why string
+}
+
+// Update rewrites the expectations of a file, and nothing else of it: what still
+// fits stays as it is written, what does not fit goes, and what was done besides
+// is added. results are those of its tests.
+func Update(text []byte, results []*Result) *Rewrite {
+	w := &Rewrite{}
+	ending := "\n"
+	if n := bytes.Count(text, []byte("\r\n")); n > 0 && n == bytes.Count(text, []byte("\n")) {
+		ending = "\r\n"
+	}
+	lines := strings.Split(string(text), ending)
+	for _, r := range slices.Backward(results) { // so that the lines above stay where they are
+		u := &updating{play: r.play, lines: lines}
+		switch why := u.refused(r); {
+		case why != "":
+			w.Refused = append(w.Refused, Refusal{r.Line, r.Name, why})
+			continue
+		case r.Passed && (u.c.expected || u.c.checks()):
+			continue
+		}
+		hunk := u.rewrite()
+		if hunk != nil {
+			lines = u.lines
+			w.Hunks = append(w.Hunks, *hunk)
+		}
+	}
+	slices.Reverse(w.Hunks)
+	slices.Reverse(w.Refused)
+	w.Text = []byte(strings.Join(lines, ending))
+	return w
+}
+
+// checks reports whether the test asks for anything without expect:.
+func (c *Case) checks() bool { return len(c.Never)+len(c.State)+len(c.Failures) > 0 }
+
+// updating is a test whose expectations are being rewritten.
+type updating struct {
+	*play
+	lines []string // of the file
+}
+
+// refused says why the expectations of a test must stay; "" if they need not.
+func (u *updating) refused(r *Result) string {
+	for _, f := range r.Findings {
+		if !f.expectation {
+			return f.What
+		}
+	}
+	switch {
+	case r.Passed:
+	case strings.ContainsAny(strings.Join(u.lines, ""), "\r\u0085\u2028\u2029"):
+		return "the file has line breaks of several kinds"
+	case u.c.flow:
+		return "it is written as {…}: put each of its keys on a line of its own"
+	case u.c.expected && u.c.expect.InFlow() && !u.oneLine():
+		return "expect: is a […] of several lines: begin each entry with a dash"
+	}
+	return ""
+}
+
+// oneLine reports whether the […] of expect: ends where it begins.
+func (u *updating) oneLine() bool {
+	text, _, _ := strings.Cut(u.lines[u.c.expect.KeyLine()-1], " #")
+	return u.c.expect.LastLine() == u.c.expect.KeyLine() && strings.HasSuffix(strings.TrimRight(text, " \r"), "]")
+}
+
+// rewrite writes what happened.
+func (u *updating) rewrite() *Hunk {
+	deeds := u.deeds()
+	pairs := paired(u.c.Expect, deeds)
+	var added []string
+	indent := strings.Repeat(" ", u.indent())
+	for _, k := range u.leftOver(deeds, pairs) {
+		for i, line := range u.entry(deeds[k]) {
+			dash := "  "
+			if i == 0 {
+				dash = "- "
+			}
+			added = append(added, indent+dash+line)
+		}
+	}
+	if !u.c.expected {
+		return u.insert(added)
+	}
+	return u.replace(pairs, added)
+}
+
+// indent is where the dashes of the entries stand.
+func (u *updating) indent() int {
+	if u.c.expected && !u.c.expect.InFlow() {
+		return u.c.expect.Column - 1
+	}
+	return u.c.column + 1
+}
+
+// insert adds expect: at the end of the test.
+func (u *updating) insert(added []string) *Hunk {
+	at := u.blockEnd(u.c.line, u.c.column-1) // the line behind it
+	key := strings.Repeat(" ", u.c.column-1) + "expect:"
+	if len(added) == 0 {
+		key += " []"
+	}
+	added = append([]string{key}, added...)
+	u.lines = slices.Insert(u.lines, at, added...)
+	return &Hunk{Line: at + 1, Test: u.c.Name, New: added}
+}
+
+// replace takes out the entries that do not fit, and adds others.
+func (u *updating) replace(pairs []int, added []string) *Hunk {
+	key := u.c.expect.KeyLine()
+	h := &Hunk{Line: key, Test: u.c.Name, New: added}
+	if u.c.expect.InFlow() {
+		return u.unfold(h, pairs)
+	}
+	end := u.blockEnd(key, u.c.expect.KeyColumn())
+	if dash := u.indent(); dash < u.c.expect.KeyColumn() { // at the column of their key
+		end = u.dashedEnd(key, dash)
+	}
+	var starts []int // of the entries, with the comments above them
+	for i, x := range u.c.expect.OneOrMore() {
+		start := u.dashAbove(x.Line, u.indent())
+		for i > 0 && comment(u.lines[start-2]) {
+			start--
+		}
+		starts = append(starts, start)
+	}
+	block := slices.Clone(u.lines[key : starts[0]-1])
+	kept := 0
+	for i, start := range starts {
+		last := end
+		if i+1 < len(starts) {
+			last = starts[i+1] - 1
+		}
+		entry := u.lines[start-1 : last]
+		if pairs[i] >= 0 {
+			block = append(block, entry...)
+			kept++
+		} else {
+			h.Old = append(h.Old, entry...)
+		}
+	}
+	block = append(block, added...)
+	if kept+len(added) == 0 {
+		old := u.lines[key-1]
+		before, after, _ := strings.Cut(old, "expect:")
+		u.lines[key-1] = before + "expect: []" + after
+		h.Old, h.New = append([]string{old}, h.Old...), []string{u.lines[key-1]}
+	}
+	u.lines = slices.Replace(u.lines, key, end, block...)
+	return h
+}
+
+// unfold writes the entries of a […] below their key.
+func (u *updating) unfold(h *Hunk, pairs []int) *Hunk {
+	old := u.lines[h.Line-1]
+	head, _, _ := strings.Cut(old, "expect:")
+	indent := strings.Repeat(" ", u.indent())
+	var all []string
+	for i, k := range pairs {
+		if k >= 0 {
+			all = append(all, indent+"- "+u.c.Expect[i].flow())
+		}
+	}
+	h.Old = []string{old}
+	all = append(append([]string{head + "expect:"}, all...), h.New...)
+	if len(all) == 1 {
+		all[0] += " []"
+	}
+	if _, note, said := strings.Cut(old, " #"); said {
+		all[0] += "  #" + note
+	}
+	h.New = all
+	u.lines = slices.Replace(u.lines, h.Line-1, h.Line, all...)
+	return h
+}
+
+// flow is the entry on one line, whole.
+func (a *Action) flow() string {
+	text := "{ " + a.Kind + ": " + strings.TrimPrefix(a.String(), a.Kind+" ")
+	if a.Rule != "" {
+		text += ", rule: " + a.Rule
+	}
+	if !a.At.IsZero() {
+		text += ", at: " + a.At.Format("2006-01-02 15:04:05")
+	}
+	return text + " }"
+}
+
+func comment(line string) bool { return strings.HasPrefix(strings.TrimSpace(line), "#") }
+
+func blank(line string) bool { return strings.TrimSpace(line) == "" }
+
+// blockEnd is the last line of what is indented by at least indent and stands
+// below the line number first, without comments and empty lines behind it.
+func (u *updating) blockEnd(first, indent int) int {
+	return u.endWhere(first, func(line string) bool { return indentOf(line) >= indent })
+}
+
+// dashedEnd is blockEnd for a list whose dashes stand at indent, as their key does.
+func (u *updating) dashedEnd(first, indent int) int {
+	return u.endWhere(first, func(line string) bool {
+		return indentOf(line) > indent || indentOf(line) == indent && strings.HasPrefix(line[indent:], "-")
+	})
+}
+
+func (u *updating) endWhere(first int, inside func(string) bool) int {
+	last := first
+	for i := first; i < len(u.lines); i++ {
+		switch line := u.lines[i]; {
+		case blank(line), comment(line):
+		case !inside(line):
+			return last
+		default:
+			last = i + 1
+		}
+	}
+	return last
+}
+
+func indentOf(line string) int { return len(line) - len(strings.TrimLeft(line, " ")) }
+
+// dashAbove is the line of the dash of an entry that begins on a line.
+func (u *updating) dashAbove(line, indent int) int {
+	for line > 1 && !(indentOf(u.lines[line-1]) == indent && strings.HasPrefix(u.lines[line-1][indent:], "-")) {
+		line--
+	}
+	return line
+}
+
+// entry is a deed as a test expects it.
+func (u *updating) entry(d deed) []string {
+	kind := u.env.kind(d.kind)
+	params := &yaml.Node{Kind: yaml.MappingNode}
+	main := ""
+	for i := range kind.Params.NumField() {
+		f := kind.Params.Field(i)
+		name := keyOfField(f)
+		if v, given := d.with[name]; given && name != "" {
+			params.Content = append(params.Content, textNode(name), short(valueNode(v)))
+		}
+		if marked(f, "main") {
+			main = name
+		}
+	}
+	if len(params.Content) == 2 && params.Content[0].Value == main {
+		params = params.Content[1]
+	}
+	entry := &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{textNode(d.kind), params}}
+	if len(u.rules) != 1 {
+		entry.Content = append(entry.Content, textNode("rule"), textNode(d.rule))
+	}
+	var b bytes.Buffer
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	_ = enc.Encode(entry) // single values in maps and lists: there is nothing to fail
+	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+}
+
+// short writes a list or map of single values on one line.
+func short(n *yaml.Node) *yaml.Node {
+	if !slices.ContainsFunc(n.Content, func(c *yaml.Node) bool { return c.Kind != yaml.ScalarNode }) && n.Kind != yaml.ScalarNode {
+		n.Style |= yaml.FlowStyle
+	}
+	return n
+}

@@ -1,0 +1,231 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/gavelhq/gavel/engine"
+)
+
+// Replay implements engine.Store.
+func (s *SQLite) Replay(ctx context.Context, revision string, runs []engine.Replay) ([]engine.Replayed, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	j := &replay{revision: revision, runs: runs, done: make(chan error, 1)}
+	if err := s.submit(j); err != nil {
+		return nil, err
+	}
+	if err := <-j.done; err != nil {
+		return nil, err
+	}
+	return j.out, j.verdict
+}
+
+// replay makes runs of the past.
+type replay struct {
+	revision string
+	runs     []engine.Replay
+	out      []engine.Replayed
+	verdict  error
+	done     chan error
+}
+
+func (j *replay) reply(err error) { j.done <- err }
+
+func (j *replay) apply(b *batch) error {
+	j.out, j.verdict = nil, nil
+	switch {
+	case b.rules == nil:
+		j.verdict = errNoRules
+		return nil
+	case b.rules.Revision() != j.revision:
+		j.verdict = engine.ErrOtherRules
+		return nil
+	}
+	var keys []seenKey
+	for i := range j.runs {
+		keys = append(append(keys, runKey(&j.runs[i])), gatherKeys(&j.runs[i])...)
+	}
+	if err := b.lookUpKeys(keys); err != nil {
+		return err
+	}
+	for _, r := range j.runs {
+		out, err := b.replay(r)
+		if err != nil {
+			return err
+		}
+		j.out = append(j.out, out)
+	}
+	return nil
+}
+
+// runKey is claimed by the run that is made of r, for good.
+func runKey(r *engine.Replay) seenKey {
+	return seenKey{hash: digest("replay", r.Rule, r.Event, r.Branch, r.Awaited, strconv.FormatBool(r.Shadow))}
+}
+
+// gatherKeys are claimed by the run that has the events of r.
+func gatherKeys(r *engine.Replay) []seenKey {
+	keys := make([]seenKey, len(r.Events))
+	for i, id := range r.Events {
+		keys[i].hash = digest("replay events", r.Rule, id, strconv.FormatBool(r.Shadow))
+	}
+	return keys
+}
+
+// replay makes the run of r, if there is none.
+func (b *batch) replay(r engine.Replay) (out engine.Replayed, err error) {
+	if b.known(runKey(&r)) {
+		return engine.Replayed{Not: engine.NotDone}, nil
+	}
+	var left []string // of its events, those that no other run has
+	for i, key := range gatherKeys(&r) {
+		if !b.known(key) {
+			left = append(left, r.Events[i])
+		}
+	}
+	if len(left) == 0 && len(r.Events) > 0 {
+		return engine.Replayed{Not: engine.NotDone}, nil
+	}
+	r.Events = left
+	var session string
+	var outcome []byte
+	found, err := b.w.one(`SELECT session, outcome FROM events WHERE id = ?`, []any{r.Event}, &session, &outcome)
+	if err != nil {
+		return out, err
+	}
+	if !found {
+		return engine.Replayed{Not: engine.NotStored, Note: "event " + r.Event + " is no longer stored"}, nil
+	}
+	if out, err = b.madeBefore(&r, outcome); err != nil || out.Not != "" {
+		return out, err
+	}
+	start, out, err := engine.PlanReplay(tx{b}, b.rules, r, session, b.now)
+	if err != nil || out.Not != "" {
+		return out, err
+	}
+	refs, err := b.start([]engine.Start{start})
+	if err != nil {
+		return out, err
+	}
+	b.claim([]seenKey{runKey(&r)})
+	for _, key := range gatherKeys(&r) {
+		b.claim([]seenKey{key})
+	}
+	return engine.Replayed{Run: refs[0].Run}, nil
+}
+
+// known reports whether a key was claimed before.
+func (b *batch) known(k seenKey) bool { return b.stored[k] || b.fresh[k] }
+
+// madeBefore finds the run that was made when the event of r came, with what
+// the rules made of it then, or when a timer of it fired.
+func (b *batch) madeBefore(r *engine.Replay, outcome []byte) (out engine.Replayed, err error) {
+	var then engine.Outcome
+	if err := json.Unmarshal(outcome, &then); err != nil {
+		return out, wrap(err, "outcome of "+r.Event)
+	}
+	for _, ref := range then.Runs {
+		if ref.Rule != r.Rule {
+			continue
+		}
+		var body []byte
+		found, err := b.w.one(`SELECT body FROM runs WHERE id = ?`, []any{ref.Run}, &body)
+		if err != nil {
+			return out, err
+		}
+		if !found {
+			continue
+		}
+		run := new(engine.Run)
+		if err := decode(body, run); err != nil {
+			return out, wrap(err, "run "+ref.Run)
+		}
+		if r.Is(run) {
+			return engine.Replayed{Not: engine.NotDone, Note: run.ID}, nil
+		}
+	}
+	set := r.Event
+	if r.Awaited != "" {
+		set = r.Awaited
+	}
+	err = b.w.each(`SELECT body FROM timers WHERE event = ? AND event <> '' AND rule = ?`, []any{set, r.Rule}, func(rows *sql.Rows) error {
+		var body sql.RawBytes
+		if err := rows.Scan(&body); err != nil {
+			return err
+		}
+		var t engine.Timer
+		if err := json.Unmarshal(body, &t); err != nil {
+			return err
+		}
+		if not := doneBy(&t, r); not != "" {
+			out = engine.Replayed{Not: not, Note: t.Run}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// doneBy is why the run of r is a timer's, "" if it is not.
+func doneBy(t *engine.Timer, r *engine.Replay) string {
+	switch {
+	case t.Shadow != r.Shadow:
+	case r.Branch == engine.BranchOnLate:
+		if t.State == engine.TimerFired && t.By == r.Event {
+			return engine.NotDone
+		}
+	case r.Branch != engine.BranchThen:
+	case t.State == engine.TimerPending:
+		return engine.NotPending
+	case t.Run != "":
+		return engine.NotDone
+	}
+	return ""
+}
+
+// Own calls fn with the events received since a moment that are our own, not a
+// platform's, in the order in which they were accepted. fn owns what it is given.
+func (r *Reader) Own(ctx context.Context, since time.Time, fn func(*engine.Event)) error {
+	first, err := r.rowSince(ctx, "events", "received", since)
+	if err != nil {
+		return err
+	}
+	return r.each(ctx, `SELECT facts, raw FROM events WHERE seq >= ? AND delivery = '' ORDER BY seq`, []any{first}, func(rows *sql.Rows) error {
+		ev, err := scanFacts(rows)
+		if err == nil {
+			fn(ev)
+		}
+		return err
+	})
+}
+
+// Cooling is when the cooldown of a key ends; zero if there was none.
+func (r *Reader) Cooling(ctx context.Context, key string) (time.Time, error) {
+	k := digest(key)
+	var until int64
+	err := r.db.QueryRowContext(ctx, `SELECT until FROM cooldowns WHERE key = ?`, k[:]).Scan(&until)
+	if errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, nil
+	}
+	return at(until), r.fail(err)
+}
+
+// Entry is the ledger entry with the key of e, nil if there is none.
+func (r *Reader) Entry(ctx context.Context, e engine.Entry) (*engine.Entry, error) {
+	var body []byte
+	err := r.db.QueryRowContext(ctx, `SELECT body FROM entries WHERE tenant = ? AND source = ? AND key = ? AND meter = ?`,
+		e.Tenant, e.Source, e.Key, e.Meter).Scan(&body)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, r.fail(err)
+	}
+	old := new(engine.Entry)
+	return old, json.Unmarshal(body, old)
+}
