@@ -5,7 +5,7 @@ import (
 )
 
 // aboutConn is the parameter of complaints about the step's connection: they
-// are shown there, once.
+// are shown there, once; with .base behind it at that setting.
 const aboutConn = "via"
 
 // findings are the complaints of one check.

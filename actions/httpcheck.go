@@ -69,17 +69,17 @@ func checkAddress(in engine.CheckInput, conn *httpConn, param string, f *finding
 		base, err := url.Parse(conn.Base)
 		switch {
 		case err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https":
-			f.complain(aboutConn, "the connection's base is not a URL", "base: https://crm.example.com")
+			f.complain(aboutConn+".base", "the connection's base is not a URL", "base: https://crm.example.com")
 			return
 		case base.User != nil:
-			f.complain(aboutConn, "the connection's base holds a user name", "use user: and password: env:NAME")
+			f.complain(aboutConn+".base", "the connection's base holds a user name", "use user: and password: env:NAME")
 			return
 		case base.RawQuery != "" || base.Fragment != "":
-			f.complain(aboutConn, "the connection's base has a query or a fragment", "put the query into the step: query: { … }")
+			f.complain(aboutConn+".base", "the connection's base has a query or a fragment", "put the query into the step: query: { … }")
 			return
 		}
 		if in.Dynamic[param] && !strings.Contains(in.Text[param], "://") {
-			warnPlain(base, aboutConn, f)
+			warnPlain(base, aboutConn+".base", f)
 		}
 	}
 	if text := in.Text[param]; text != "" && !strings.HasPrefix(text, "/") {
@@ -109,7 +109,7 @@ func checkAddress(in engine.CheckInput, conn *httpConn, param string, f *finding
 		return
 	}
 	if strings.HasPrefix(address, "/") {
-		warnPlain(u, aboutConn, f)
+		warnPlain(u, aboutConn+".base", f)
 		return
 	}
 	warnPlain(u, param, f)

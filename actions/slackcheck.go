@@ -45,15 +45,15 @@ func checkSlackConn(in engine.CheckInput, conn *slackConn, f *findings) {
 	}
 	switch url := conn.URL.Reveal(); {
 	case webhook && !webURL(url):
-		f.complain(aboutConn, "the connection's url is not a web address", "it looks like https://hooks.slack.com/services/…")
+		f.complain(aboutConn+".url", "the connection's url is not a web address", "it looks like https://hooks.slack.com/services/…")
 	case strings.HasPrefix(url, "http://") && !nearbyURL(url):
-		f.warn(aboutConn, "the connection's url has no TLS: anyone on the way can read and change the messages", "use https://")
+		f.warn(aboutConn+".url", "the connection's url has no TLS: anyone on the way can read and change the messages", "use https://")
 	}
 	if conn.API != "" && !webURL(conn.API) {
-		f.complain(aboutConn, "the connection's api is not a web address", "leave it out for slack.com")
+		f.complain(aboutConn+".api", "the connection's api is not a web address", "leave it out for slack.com")
 	}
 	if strings.HasPrefix(conn.Token.Reveal(), "https://hooks.") {
-		f.warn(aboutConn, "the connection's token is a web address", "an incoming webhook is url: env:NAME")
+		f.warn(aboutConn+".token", "the connection's token is a web address", "an incoming webhook is url: env:NAME")
 	}
 }
 

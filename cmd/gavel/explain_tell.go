@@ -79,7 +79,10 @@ func (a *app) timerLine(t web.Timer, conditions ...string) string {
 	}
 	if t.Kind != engine.TimerSchedule {
 		before := refOf(t)
-		before.State = engine.TimerPending
+		before.State, before.Reason = engine.TimerPending, ""
+		if !t.Deadline.IsZero() { // Due has moved if it was to be late
+			before.Due = t.Deadline
+		}
 		text = inPast(a.timerText(before, awaits)) + "; " + text
 	}
 	text += ", at " + a.clock(t.Ended)

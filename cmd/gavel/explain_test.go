@@ -197,6 +197,10 @@ const wordRules = `  - id: host-late
     when: participant_joined
     count: { at_least: 3, within: 10m }
     then: [ log: many ]
+  - id: rare
+    when: participant_joined
+    count: { at_least: 5, within: 10m }
+    then: [ log: very many ]
   - id: gather
     when: participant_joined
     digest: { every: 10m }
@@ -233,6 +237,7 @@ func TestExplainWords(t *testing.T) {
 			{second, "greet", "held back by once: the key was used up at 00:01:00 (" + first + ")"},
 			{second, "cool", "held back by cooldown, until 00:16:00, since 00:01:00 (" + first + ")"},
 			{second, "rush", "has counted 2 of 3: " + first + ", " + second + "; later they made run_"},
+			{second, "rare", "has counted 2 of 5: " + first + ", " + second},
 			{host, "rush", "run ready  gavel runs show run_"},
 			{again, "rush", "has counted 1 of 3: " + again},
 			{first, "gather", "gathered events until 00:11:00; its time came, at 00:11:00  gavel runs show run_"},
@@ -240,7 +245,8 @@ func TestExplainWords(t *testing.T) {
 			{second, "crowd", "waited until 00:21:57, as long as its condition holds; cancelled: the condition is no longer true, at 00:05:00 (" + ended + ")"},
 			{host, "crowd", "waits already, until 00:21:57, since 00:02:00 (" + second + ")"},
 		} {
-			if got := w.line("then ", "explain", tt.event, "--rule", tt.rule); !strings.HasPrefix(got, tt.want) {
+			got := w.line("then ", "explain", tt.event, "--rule", tt.rule)
+			if got != tt.want && (!strings.HasSuffix(tt.want, "run_") || !strings.HasPrefix(got, tt.want)) {
 				t.Errorf("%s of %s:\n got %s\nwant %s", tt.rule, tt.event, got, tt.want)
 			}
 		}
@@ -260,8 +266,30 @@ func TestExplainWords(t *testing.T) {
 				t.Errorf("%v, %s of %s:\n got %s\nwant %s", err, tt.rule, tt.event, got, tt.want)
 			}
 		}
+		if got := w.line("waiting", "explain", second, "--rule", "crowd"); got != "" {
+			t.Errorf("it set the timer itself: got %s", got)
+		}
 		if got, err := w.gavel("explain", again); err != nil || strings.Contains(got, "waiting  ") {
 			t.Errorf("nothing that is worth telling was waited for: got %v, %s", err, got)
+		}
+	})
+}
+
+// What comes late is said to, and what it made.
+func TestExplainLate(t *testing.T) {
+	const text = `  - id: host-late
+    when: session_started
+    expect: { event: participant_joined, if: participant.name == "Host", within: 5m }
+    then: [ log: no host ]
+    on_late: [ log: "${expect.late_by} late" ]
+`
+	inWorld(t, text, func(t *testing.T, w *world) {
+		w.send("session_started", "s1")
+		w.pass(8 * time.Minute)
+		late := w.send("participant_joined", "s1", "name=Host")
+		got, err := w.gavel("explain", late)
+		if err != nil || !strings.Contains(got, "\n         it is 2m57s late\n  ✓ participant.name") || !strings.Contains(got, "waited for participant_joined until 00:05:00; fired: it came late, at 00:08:00") || !strings.Contains(got, "\nthen     run queued (on_late)  gavel runs show run_") {
+			t.Errorf("got %v, %s", err, got)
 		}
 	})
 }

@@ -185,4 +185,3 @@ func ruleIDs(set *rules.Set) []string {
 	}
 	return ids
 }
-

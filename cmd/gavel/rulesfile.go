@@ -83,6 +83,7 @@ func (l *rulesLoader) load() (*rules.Set, engine.Problems, error) {
 		return text, err
 	}
 	set, problems := rules.Load(files, o)
+	problems = append(rules.PassedOver(l.path), problems...)
 	l.sum = fingerprint(files, nil, l.names, func(name string) ([]byte, error) { return seen[name].text, seen[name].err })
 	return set, problems, nil
 }

@@ -172,6 +172,9 @@ func (t *tester) file(name string) error {
 		}
 		return nil
 	}
+	if !t.update { // which writes down what a test does not ask for
+		t.printProblems(t.err, problems)
+	}
 	results := t.play(set, file)
 	if t.update {
 		if results, err = t.updated(set, name, text, results); err != nil {
@@ -360,9 +363,14 @@ func (t *tester) summary() testSummary {
 }
 
 func (t *tester) writeJUnit() error {
+	all := slices.Clone(t.results)
+	for _, p := range t.invalid { // no test of such a file was played
+		r := &ruletest.Result{File: p.File, Line: p.Line, Name: p.Code, Findings: []ruletest.Finding{{Line: p.Line, What: p.What}}}
+		all = append(all, ruletest.Timed{Result: r})
+	}
 	f, err := os.Create(t.junit)
 	if err == nil {
-		err = errors.Join(ruletest.WriteJUnit(f, t.results), f.Close())
+		err = errors.Join(ruletest.WriteJUnit(f, all), f.Close())
 	}
 	if err != nil {
 		return fail(exitUnreadable, fmt.Errorf("write the report: %w", err), "")

@@ -140,7 +140,7 @@ func (t *tester) printAnnotations() {
 	for _, r := range t.results {
 		for _, f := range r.Findings {
 			fmt.Fprintln(t.out, annotation(engine.Problem{
-				File: r.File, Line: f.Line, Col: 1, Code: "failing-test", What: r.Name + ": " + f.What, Hint: strings.Join(f.Detail, "\n"),
+				File: r.File, Line: f.Line, Col: 1, Code: "failing-test", What: strings.Join(append([]string{r.Name + ": " + f.What}, f.Detail...), "\n"),
 			}))
 		}
 	}

@@ -28,6 +28,14 @@ func gavelTest(t *testing.T, dir string, args ...string) (out string, code int) 
 func TestExampleTests(t *testing.T) {
 	out, code := gavelTest(t, filepath.Join("..", "..", "docs", "examples"), "rules.example.test.yaml", "--coverage", "-v")
 	t.Log(out)
+	text, err := os.ReadFile("rules.example.test.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, schema := builtinSchemas(t)
+	if err := compileSchema(t, schema).Validate(editorValue(t, string(text))); err != nil {
+		t.Error(err)
+	}
 	if code != 0 || !strings.Contains(out, "rules exercised (100 %)\n") || strings.Contains(out, " never ") {
 		t.Errorf("exit code %d", code)
 	}
@@ -77,7 +85,7 @@ func playDocument(t *testing.T, text string) (played int) {
 		kind, body := b[1], b[2]
 		switch {
 		case kind == "console":
-			if line, shown, _ := strings.Cut(body, "\n"); strings.HasPrefix(line, "$ gavel test") {
+			if line, shown, _ := strings.Cut(body, "\n"); played > 0 && strings.HasPrefix(line, "$ gavel test") {
 				out, _ := gavelTest(t, dir, strings.Fields(line)[3:]...)
 				if d := cmp.Diff(tookTime.ReplaceAllString(shown, ""), tookTime.ReplaceAllString(out, "")); d != "" {
 					t.Errorf("%s: - shown, + said:\n%s", line, d)

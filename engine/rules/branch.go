@@ -385,7 +385,7 @@ func (sr *stepReader) checkParams(s *step, n node, params map[string]node, c *co
 		if !there {
 			if c != nil {
 				if v, inherits := c.defaults[want.name]; inherits {
-					s.params = append(s.params, given{want.name, v, n})
+					s.params = append(s.params, given{want.name, v, c.nodes[want.name]})
 					continue
 				}
 			}
@@ -457,8 +457,7 @@ func (sr *stepReader) askAction(s *step, n node, c *connection, via string, brok
 		if x.Warning {
 			i.Code = "doubted-by-action"
 		}
-		if c, given := sr.givers[connectionThing(s.action.Name, s.via)]; given && x.Param == "via" {
-			c.addAtKey(i)
+		if sr.ofConnection(s, c, x.Param, i) {
 			continue
 		}
 		at, found := s.find(x.Param)
@@ -471,6 +470,22 @@ func (sr *stepReader) askAction(s *step, n node, c *connection, via string, brok
 			at.addAtKey(i)
 		}
 	}
+}
+
+// ofConnection reports a complaint about the connection there, at the setting
+// it names: "via", "via.base".
+func (sr *stepReader) ofConnection(s *step, c *connection, param string, i issue) bool {
+	of, setting, _ := strings.Cut(param, ".")
+	at, known := sr.givers[connectionThing(s.action.Name, s.via)]
+	if of != "via" || !known {
+		return false
+	}
+	if n, given := c.nodes[setting]; given && n.Kind == yaml.ScalarNode {
+		n.add(i)
+		return true
+	}
+	at.addAtKey(i)
+	return true
 }
 
 // find is the node of a parameter by its path: "blocks[2].text".

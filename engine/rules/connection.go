@@ -12,6 +12,7 @@ import (
 type connection struct {
 	value    any              // a pointer to the action's Conn
 	defaults map[string]value // of parameters, by name
+	nodes    map[string]node  // of all that is given, by name
 }
 
 // readConnections reads connections: by kind and name.
@@ -75,7 +76,7 @@ func (a *action) hasSetting(name string) bool {
 
 func (l *loader) readConnection(n node, a *action) *connection {
 	target := reflect.New(a.Conn)
-	c := &connection{value: target.Interface(), defaults: map[string]value{}}
+	c := &connection{value: target.Interface(), defaults: map[string]value{}, nodes: map[string]node{}}
 	if n.Kind == yaml.ScalarNode && !n.isEmpty() && isReference(n.Value) {
 		n.add(issue{Code: "not-a-map", What: n.what() + " is a single value, a map belongs here", Hint: "say what the reference is for: " + enumerate(names(a.settings))})
 		return c
@@ -91,6 +92,7 @@ func (l *loader) readConnection(n node, a *action) *connection {
 		}
 	}
 	got := n.secretFields(fmt.Sprintf("keys of a %s connection", a.Name), known)
+	c.nodes = got
 	here := within{static: "in a connection"}
 	for _, p := range a.settings {
 		e, given := got[p.name]

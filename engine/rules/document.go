@@ -15,9 +15,10 @@ type document struct {
 	lines []string
 	root  *yaml.Node // nil: there is nothing to check
 	// hidden lines hold a secret from this character on: they are shown cut.
-	hidden map[int]int
-	mended map[int]bool // lines that are read as if their value stood in quotes
-	rules  []ruleLines
+	hidden      map[int]int
+	underSecret map[int]bool // see underSecretKey
+	mended      map[int]bool // lines that are read as if their value stood in quotes
+	rules       []ruleLines
 }
 
 // ruleLines are the lines of a rule, so that what is found before rules are
@@ -39,7 +40,7 @@ func (d *document) ruleAt(line int) string {
 
 // newDocument splits text into lines where YAML does.
 func newDocument(name string, order int, text string) *document {
-	return &document{name: name, order: order, lines: splitLines(text), hidden: map[int]int{}}
+	return &document{name: name, order: order, lines: splitLines(text), hidden: map[int]int{}, underSecret: map[int]bool{}}
 }
 
 // splitLines cuts text at the line breaks of YAML 1.1, so that the parser's
@@ -153,12 +154,20 @@ func secretsIn(line string) bool {
 // underSecretKey reports whether the line is an entry of the list under a key
 // that usually holds secrets.
 func (d *document) underSecretKey(number int) bool {
+	asked := number
 	for strings.HasPrefix(strings.TrimSpace(d.line(number)), "- ") {
+		if known, ok := d.underSecret[number]; ok {
+			return known
+		}
 		number--
 	}
 	above := d.line(number)
 	at := secretKey.FindStringIndex(above)
-	return at != nil && at[1] == len(above)
+	under := at != nil && at[1] == len(above)
+	for ; number < asked; number++ { // a long list is asked about line by line
+		d.underSecret[number+1] = under
+	}
+	return under
 }
 
 func prefix(r []rune, n int) []rune { return r[:max(0, min(n, len(r)))] }

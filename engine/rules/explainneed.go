@@ -34,10 +34,10 @@ func (p *clause) needs(want bool) []need {
 	case opNot:
 		return p.clauses[0].needs(!want)
 	case opLet:
-		if p.clauses[0].Result == Value {
-			return p.clauses[1].needs(want)
+		if p.clauses[0].Result == Error {
+			return p.clauses[0].needs(want)
 		}
-		return p.clauses[0].needs(want)
+		return p.clauses[1].needs(want)
 	case opIf:
 		return p.choiceNeeds(want)
 	case opAnd, opOr:

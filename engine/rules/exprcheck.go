@@ -151,6 +151,10 @@ func (k *checker) source(n ast.Node) string {
 	if from >= to {
 		return "this"
 	}
+	const enough = 200 // characters, of which 40 are shown
+	if to-from > enough {
+		to = from + enough
+	}
 	return cut(strings.Join(strings.Fields(string(k.scanned.src[from:to])), " "))
 }
 

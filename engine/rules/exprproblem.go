@@ -42,6 +42,11 @@ func parseIssue(src []rune, err error) issue {
 	found := string(src[i.Offset:min(len(src), i.Offset+i.Width)])
 	switch m := unexpectedToken.FindStringSubmatch(e.Message); {
 	case m != nil && m[1] == "EOF", e.Message == "unexpected end of expression":
+		if at := loneQuestion(src); at >= 0 {
+			i.Offset, i.Width, i.What = at, 1, "a ? without its :"
+			i.Hint = `write condition ? a : b; for what may be missing there are ?. and ??`
+			return i
+		}
 		i.Offset, i.Width = lastWord(src)
 		i.What, i.Hint = "the expression ends too early", "something is missing after "+string(src[i.Offset:i.Offset+i.Width])
 	case m != nil:
@@ -76,6 +81,27 @@ func parseIssue(src []rune, err error) issue {
 		i.What, i.Hint = "a key belongs here", `write { "key": value }`
 	}
 	return i
+}
+
+// loneQuestion is the place of the last ? that is not part of ?. or ??, outside
+// of texts; -1 if there is none.
+func loneQuestion(src []rune) int {
+	at := -1
+	for i := 0; i < len(src); i++ {
+		switch c := src[i]; {
+		case c == '"' || c == '\'' || c == '`':
+			end := stringEnd(src, i)
+			if end < 0 {
+				return at
+			}
+			i = end
+		case c == '?' && i+1 < len(src) && (src[i+1] == '?' || src[i+1] == '.'):
+			i++
+		case c == '?':
+			at = i
+		}
+	}
+	return at
 }
 
 // clockText is a time of day written without quotes: its hour, and what follows

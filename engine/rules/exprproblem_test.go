@@ -81,7 +81,7 @@ func TestMistakes(t *testing.T) {
 		{`room.name contains 3`, "type-mismatch", "contains", `write "3"`},
 		{`session.peak startsWith "3"`, "type-mismatch", "startsWith", "string(session.peak)"},
 		{`session.peak in lists.vips`, "type-mismatch", "in", "string(session.peak)"},
-		{`"x" in session.participants`, "type-mismatch", "in", "any(session.participants, .id == \"x\")"},
+		{`"x" in session.participants`, "type-mismatch", "in", "any(session.participants, .name == \"x\")"},
 		{`room.id in room.name`, "type-mismatch", "in", "room.name contains room.id"},
 		{`room.id in 3`, "type-mismatch", "in", "a list stands on the right side"},
 		{`session.host == "x"`, "type-mismatch", "==", "name one of its fields: id"},

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/gavelhq/gavel/engine"
 )
 
 // File is one rules file.
@@ -43,6 +45,21 @@ func ReadFiles(path string) ([]File, error) {
 		files = append(files, File{name, text})
 	}
 	return files, nil
+}
+
+// PassedOver warns of files in a folder of rules that look like rules and are not
+// read. path is what [ReadFiles] was asked for.
+func PassedOver(path string) engine.Problems {
+	var all engine.Problems
+	names, err := filepath.Glob(filepath.Join(globQuote(path), "*.yml"))
+	if err != nil {
+		return nil
+	}
+	for _, name := range names {
+		all = append(all, engine.Problem{File: path, Code: "ignored-file", Warning: true, What: filepath.Base(name) + " is not read: rules files end in .yaml",
+			Hint: fmt.Sprintf("rename it to %s.yaml, or move it elsewhere", strings.TrimSuffix(filepath.Base(name), ".yml"))})
+	}
+	return all
 }
 
 // globQuote makes a folder's name harmless in a pattern.

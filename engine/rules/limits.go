@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/expr-lang/expr/ast"
 )
@@ -33,6 +35,11 @@ const (
 	stepsPerFact    = 10
 	timePerFact     = time.Microsecond
 	elementsPerFact = 10
+
+	// Of all expressions of a load together: within them it takes about a second.
+	maxExpressions     = 10_000
+	maxExpressionsText = 256 << 10 // bytes
+	maxExpressionsWork = 1_000     // character classes, see classWork
 
 	maxPattern  = 500 // instructions of a compiled pattern
 	maxClasses  = 100 // character classes in the patterns of one expression, see classWork
@@ -144,17 +151,32 @@ func patternSize(re *syntax.Regexp) int {
 // foldsCase is what makes a pattern take both cases.
 var foldsCase = regexp.MustCompile(`\(\?[a-zA-Z-]*i`)
 
-// wideRange is a range of characters beyond ASCII.
-var wideRange = regexp.MustCompile(`-(?:[^\x00-\x7f]|\\)`)
+// characterRange is a range of characters in a class.
+var characterRange = regexp.MustCompile(`(\\x\{[0-9a-fA-F]+\}|[^\\])-(\\x\{[0-9a-fA-F]+\}|[^\\])`)
 
 // classWork is how many classes such as \p{L} it is as much work as to read
-// the pattern: 0.1 ms each. Of a range in both cases every character is looked up.
+// the patterns in text: 0.1 ms each. Of a range in both cases every character
+// is looked up.
 func classWork(text string) int {
+	const charactersPerClass = 3_000
 	n := strings.Count(text, `\p`) + strings.Count(text, `\P`)
-	if foldsCase.MatchString(text) {
-		n += 40 * len(wideRange.FindAllStringIndex(text, -1))
+	if !foldsCase.MatchString(text) {
+		return n
+	}
+	for _, m := range characterRange.FindAllStringSubmatch(text, -1) {
+		n += int(max(0, character(m[2])-character(m[1]))) / charactersPerClass
 	}
 	return n
+}
+
+// character is one of a pattern, written as it is or as \x{10ffff}.
+func character(text string) rune {
+	if digits, ok := strings.CutPrefix(text, `\x{`); ok {
+		n, _ := strconv.ParseInt(strings.TrimSuffix(digits, "}"), 16, 32)
+		return rune(n)
+	}
+	r, _ := utf8.DecodeRuneInString(text)
+	return r
 }
 
 var (
@@ -232,4 +254,34 @@ func children(n ast.Node) []ast.Node {
 // maxNodes.
 func tooManyParts(width int) issue {
 	return issue{Width: max(1, width), Code: "expression-too-large", What: fmt.Sprintf("the expression has more than %d parts", maxNodes), Hint: "split it into several conditions, or keep long lists under lists:"}
+}
+
+// expressions counts those of a load.
+type expressions struct {
+	count, bytes, work int
+	tooMany            bool // it is reported
+}
+
+// fits reports whether one more expression can be compiled, and says so once
+// if not.
+func (x *expressions) fits(n node, src string) bool {
+	x.count++
+	x.bytes += len(src)
+	x.work += classWork(src)
+	i := issue{Code: "too-large"}
+	switch {
+	case x.count > maxExpressions:
+		i.What = fmt.Sprintf("the rules have more than %d expressions", maxExpressions)
+	case x.bytes > maxExpressionsText:
+		i.What = fmt.Sprintf("the expressions of the rules have more than %d KiB together", maxExpressionsText>>10)
+	case x.work > maxExpressionsWork:
+		i.What, i.Hint = "the patterns of the rules have too many character classes", "write ranges such as a-z, or fewer patterns"
+	default:
+		return true
+	}
+	if !x.tooMany {
+		x.tooMany = true
+		n.add(i)
+	}
+	return false
 }

@@ -13,6 +13,9 @@ import (
 // bareName is a name that expressions can use: lists.vips.
 var bareName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
+// quoteBehind is a quote that begins within a text.
+var quoteBehind = regexp.MustCompile(`\s["']`)
+
 // maxListFile bounds a list file.
 const maxListFile = 8 << 20
 
@@ -66,6 +69,9 @@ func listEntry(n node) (string, bool) {
 		return "", false
 	case ok:
 		ok = n.isFixed("in a list")
+	}
+	if ok && n.plain() && quoteBehind.MatchString(n.Value) {
+		n.add(issue{Code: "missing-comma", Warning: true, What: "this is one entry, and looks like two", Hint: "put a comma between them; if it is one, put all of it in quotes"})
 	}
 	return text, ok
 }

@@ -38,11 +38,20 @@ func (r *report) problems() engine.Problems {
 		return a.Col - b.Col
 	})
 	var all engine.Problems
+	type place struct {
+		doc  *document
+		line int
+	}
+	var last place
+	shown := "" // a line can have hundreds
 	for _, f := range r.found {
 		if f.Rule == "" {
 			f.Rule = f.doc.ruleAt(f.Line)
 		}
-		f.Source = f.doc.show(f.Line)
+		if at := (place{f.doc, f.Line}); at != last {
+			last, shown = at, f.doc.show(f.Line)
+		}
+		f.Source = shown
 		if !slices.Contains(all[max(0, len(all)-10):], f.Problem) {
 			all = append(all, f.Problem)
 		}

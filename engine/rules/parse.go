@@ -262,6 +262,9 @@ func unbalanced(text string) bool {
 	return quote != 0 || depth > 0
 }
 
+// signBeforeDash is an entry of a list with a slip of the finger in front.
+var signBeforeDash = regexp.MustCompile(`^[^\s-]{1,2}- `)
+
 // checkKeys finds keys that are no plain words, are merge keys, or come twice.
 func (w *nodeWalk) checkKeys(n node) {
 	seen := map[string]*yaml.Node{}
@@ -271,6 +274,9 @@ func (w *nodeWalk) checkKeys(n node) {
 		switch first := seen[k.Value]; {
 		case k.Kind == yaml.ScalarNode && k.Style == 0 && dashSticks.MatchString(k.Value):
 			at.add(issue{Code: "bad-key", What: "a dash without a space behind it", Why: "so it is part of the key, and this is no list", Hint: "put a space behind the dash"})
+			e.Tag = reported
+		case k.Kind == yaml.ScalarNode && k.Style == 0 && signBeforeDash.MatchString(k.Value):
+			at.add(issue{Code: "bad-key", What: "something stands in front of the dash", Why: "so it is part of the key, and this is no list", Hint: "remove it"})
 			e.Tag = reported
 		case k.Kind != yaml.ScalarNode:
 			at.put(at.problem(issue{Code: "bad-key", What: "a key must be a plain word", Hint: "put the text in quotes if it begins with { or ["}), k.Line, k.Column, 1, false)

@@ -70,6 +70,9 @@ func notAvailable(n node, what string) {
 
 var ruleID = regexp.MustCompile(`^[a-z0-9-]+$`)
 
+// maxID bounds ids, which stand in every message, run and entry of a rule.
+const maxID = 100
+
 func ruleKeys() []string {
 	return keyNames(ruleDocs())
 }
@@ -152,6 +155,9 @@ func (l *loader) readID(n node) (string, bool) {
 		id, ok := e.text()
 		switch {
 		case !ok:
+			return "", false
+		case len(id) > maxID:
+			e.add(issue{Code: "bad-name", What: fmt.Sprintf("the id has %d characters, the limit is %d", len(id), maxID), Hint: "put what it is for under description:"})
 			return "", false
 		case !ruleID.MatchString(id):
 			e.add(issue{Code: "bad-name", What: fmt.Sprintf("%q cannot be the id of a rule", id), Hint: "use a-z, 0-9 and -"})

@@ -44,7 +44,7 @@ func beyondSchema() map[string]string {
 			no-effect no-rules no-sources same-path same-rule shadowed-word two-meanings unknown-connection unknown-rule
 			unknown-source unknown-window unsigned-billing unused`,
 		"what the world outside says: secrets, time zones, calendars, the action itself": `
-			bad-schedule doubted-by-action looks-secret refused-by-action secret-unset short-secret source-refused
+			bad-schedule doubted-by-action ignored-file looks-secret refused-by-action secret-unset short-secret source-refused
 			unknown-timezone`,
 	}
 }

@@ -158,7 +158,8 @@ var (
 	dashSticks  = regexp.MustCompile(`^\s*(-[^\s-]\S*)`)
 	keyAndValue = regexp.MustCompile(`^\s*(?:- +)*([\w-]+) +\S`)
 	braceSticks = regexp.MustCompile(`^\s*(?:- +)*([\w-]+) +[\[{] `)
-	quoteBegins = regexp.MustCompile(`^\s*(?:- +)*(?:[\w-]+: +)?(["'])`)
+	brokenSign  = regexp.MustCompile(`^\s*([^\s#]{1,2}# ?\w\S*)`)
+	tagInFront  = regexp.MustCompile(`^\s*(!\S*) +- `)
 )
 
 // written is a line without its comment and the blanks at its end.
@@ -187,16 +188,33 @@ func faultAbove(lines []string, message string, line int) (s syntaxError, ok boo
 		return syntaxError{line: i + 1, col: utf8.RuneCountInString(text[:span[0]]) + 1, width: utf8.RuneCountInString(text[span[0]:span[1]]),
 			issue: issue{Code: "yaml-syntax", What: what, Hint: hint}}, true
 	}
-	for i, open := range []int{at, above(lines, at)} {
-		if open < 0 {
-			break
+	for i := at; i >= max(0, at-30); i-- {
+		if span := dashSticks.FindStringSubmatchIndex(lines[i]); span != nil && lines[i] != "---" {
+			return mark(i, span[2:], "a dash without a space behind it", "put a space behind the dash")
 		}
-		if span := dashSticks.FindStringSubmatchIndex(lines[open]); span != nil && lines[open] != "---" {
-			return mark(open, span[2:], "a dash without a space behind it", "put a space behind the dash")
+		if span := tagInFront.FindStringSubmatchIndex(lines[i]); span != nil {
+			return mark(i, span[2:], "a tag stands in front of the dash", "remove it")
 		}
-		if span := colonSticks.FindStringSubmatchIndex(lines[open]); i == 1 && span != nil && !strings.Contains(written(lines[open]), ": ") {
-			return mark(open, span[2:], `this line has no ": "`, "put a space after the colon")
+	}
+	if before := above(lines, at); before >= 0 {
+		if span := colonSticks.FindStringSubmatchIndex(lines[before]); span != nil && !strings.Contains(written(lines[before]), ": ") {
+			return mark(before, span[2:], `this line has no ": "`, "put a space after the colon")
 		}
+		if span := brokenSign.FindStringSubmatchIndex(lines[before]); span != nil {
+			return mark(before, span[2:], "this line is no comment, and has no key", "begin it with # if it is a comment")
+		}
+	}
+	if strings.Contains(message, "document start") {
+		first := 0
+		for first < at && written(lines[first]) == "" {
+			first++
+		}
+		if text := strings.TrimRight(lines[first], " \t"); first < at && !strings.HasPrefix(text, "%") && !strings.HasPrefix(text, "---") {
+			return mark(first, []int{leadingSpaces(text), len(text)}, "the file begins with a line that is no section", "begin it with # if it is a comment; "+suggestion("", "sections", sections()))
+		}
+	}
+	if i, what, hint := oddSibling(lines, at); i >= 0 && strings.Contains(message, "did not find expected") {
+		return mark(i, []int{leadingSpaces(lines[i]), len(written(lines[i]))}, what, hint)
 	}
 	if span := braceSticks.FindStringSubmatchIndex(lines[at]); span != nil {
 		return mark(at, span[2:], `this line has no ": "`, fmt.Sprintf("put a colon behind it: %s:", lines[at][span[2]:span[3]]))
@@ -248,6 +266,27 @@ func faultAbove(lines []string, message string, line int) (s syntaxError, ok boo
 	return mark(before, []int{len(head), len(text)}, fmt.Sprintf("%q has a value here, and lines below it that are indented as its own", key), fmt.Sprintf("remove the value, or indent line %d as far as %s:", line, key))
 }
 
+// oddSibling is a line above that should begin where the line at does, and is
+// the one that is wrong: it is indented by an odd number of spaces, or lacks
+// the dash; -1 if there is none.
+func oddSibling(lines []string, at int) (i int, what, hint string) {
+	own := leadingSpaces(lines[at])
+	isItem := func(i int) bool { return strings.HasPrefix(strings.TrimLeft(lines[i], " "), "- ") }
+	for i = at - 1; i >= 0; i-- {
+		indent, opener := leadingSpaces(lines[i]), above(lines, i)
+		switch {
+		case written(lines[i]) == "" || indent > own+2:
+		case isItem(at) && !isItem(i) && indent >= own && opener >= 0 && leadingSpaces(lines[opener]) < own && strings.HasSuffix(written(lines[opener]), ":"):
+			return i, "this entry has no dash, and one below it has", fmt.Sprintf("put a dash in front of it, as in line %d: - %s …", at+1, clip(strings.Fields(lines[i])[0], 60))
+		case (indent == own-1 || indent == own+1) && indent%2 == 1:
+			return i, "this line does not fit those below it", fmt.Sprintf("check the indentation: it begins in column %d, and line %d in column %d", indent+1, at+1, own+1)
+		case indent <= own:
+			return -1, "", ""
+		}
+	}
+	return -1, "", ""
+}
+
 // continued reports whether the line below i is indented as far.
 func continued(lines []string, i int) bool {
 	below := i + 1
@@ -279,19 +318,32 @@ func strayLine(lines []string, at int) (i int, ok bool) {
 func quoteAbove(lines []string, line int) (s syntaxError, ok bool) {
 	for i := line - 2; i >= 0; i-- {
 		text := written(lines[i])
-		span := quoteBegins.FindStringSubmatchIndex(text)
-		if span == nil {
+		at := openQuoteIn(text)
+		if at < 0 {
 			continue
 		}
-		quote := text[span[2]:span[3]]
-		if strings.Count(strings.ReplaceAll(text[span[2]:], `\`+quote, ""), quote)%2 == 0 {
-			continue
-		}
-		s = syntaxError{line: i + 1, col: utf8.RuneCountInString(text[:span[2]]) + 1, width: 1}
+		s = syntaxError{line: i + 1, col: utf8.RuneCountInString(text[:at]) + 1, width: 1}
 		s.issue = issue{Code: "yaml-syntax", What: "a quote that begins here is not closed on this line", Hint: "close it, or remove it"}
 		return s, true
 	}
 	return s, false
+}
+
+// openQuoteIn is the place of the quote at the beginning of a word that text
+// does not close, -1 if there is none.
+func openQuoteIn(text string) int {
+	open := -1
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case open >= 0 && c == '\\' && text[open] == '"':
+			i++
+		case open >= 0 && c == text[open]:
+			open = -1
+		case open < 0 && (c == '"' || c == '\'') && (i == 0 || strings.IndexByte(" [{(,:.", text[i-1]) >= 0):
+			open = i
+		}
+	}
+	return open
 }
 
 // bracketAbove finds the [ or { above that is not closed before a line.
@@ -305,9 +357,9 @@ func bracketAbove(lines []string, message string, line int) (s syntaxError, ok b
 	default:
 		return s, false
 	}
-	for i := line - 2; i >= 0; i-- {
+	for i := line - 2; i >= 0 && !strings.Contains(lines[line-1], sign); i-- {
 		text := written(lines[i])
-		if at := strings.LastIndex(text, sign); at >= 0 && unbalanced(text[at:]) {
+		if at := strings.LastIndex(text, sign); at >= 0 && !strings.ContainsAny(text[at:], "]}") {
 			s = syntaxError{line: i + 1, col: utf8.RuneCountInString(text[:at]) + 1, width: 1}
 			s.issue = issue{Code: "yaml-syntax", What: fmt.Sprintf("what begins with %s here is not closed before line %d", sign, line), Hint: "close it, or remove it; put the whole value in quotes if it is text"}
 			return s, true

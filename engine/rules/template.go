@@ -198,6 +198,9 @@ func (l *loader) warnLiteral(n node, text string) {
 // compile compiles the expression src, which begins at offset in the text of
 // n. It reports every mistake, and is nil if there is one.
 func (l *loader) compile(n node, src string, offset int, sc scope, w want) *program {
+	if !l.fits(n, src) {
+		return nil
+	}
 	program, issues := l.compiler.compile(src, sc, w)
 	ok := program != nil
 	for _, i := range issues {

@@ -174,7 +174,7 @@ func (p *play) pass(t time.Time) error {
 // moment lets happen what is due at one moment.
 func (p *play) moment(t time.Time) error {
 	if p.moments++; p.moments > maxMoments {
-		return fmt.Errorf("more than %d things have happened until %s, and the test is not over: let it end earlier with until:", maxMoments, p.c.clock(t))
+		return fmt.Errorf("more than %d things have happened until %s, and the test is not over: let it end earlier, by until: TIME", maxMoments, p.c.clock(t))
 	}
 	if err := p.stage.Pass(t); err != nil {
 		return err
@@ -192,7 +192,7 @@ func (p *play) settle() error {
 			return nil
 		}
 		if next.After(most) {
-			return fmt.Errorf("%s after the last event %s: say how long the time goes on with until:", rules.Format(longest, p.c.zone), p.waiting())
+			return fmt.Errorf("%s after the last event %s: say by until: TIME how long the time goes on", rules.Format(longest, p.c.zone), p.waiting())
 		}
 		if err := p.moment(next); err != nil {
 			return err

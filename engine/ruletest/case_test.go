@@ -1,6 +1,7 @@
 package ruletest_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/gavelhq/gavel/engine"
 	"github.com/gavelhq/gavel/engine/rules"
@@ -146,6 +148,7 @@ func playedOut(t *testing.T, a *txtar.Archive) string {
 	if file == nil {
 		return b.String()
 	}
+	fitsSchema(t, section(a, "rules.test.yaml").Data)
 	cover := ruletest.NewCoverage(set, true)
 	for i := range file.Tests {
 		r := env.Run(file, &file.Tests[i])
@@ -171,6 +174,37 @@ func playedOut(t *testing.T, a *txtar.Archive) string {
 		}
 	}
 	return b.String()
+}
+
+// fitsSchema holds a test file without mistakes against the schema.
+func fitsSchema(t *testing.T, file []byte) {
+	t.Helper()
+	text, err := ruletest.Schema(rules.Options{Actions: testKinds(t), Platforms: testPlatforms()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("mem:tests", doc); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("mem:tests")
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := rules.EditorJSON(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if doc, err = jsonschema.UnmarshalJSON(bytes.NewReader(value)); err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Validate(doc); err != nil {
+		t.Errorf("it does not fit the schema: %v", err)
+	}
 }
 
 // Every file of testdata/case is rules, tests, and what people are told of them.
@@ -202,4 +236,35 @@ func TestCases(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever is in a file, it is read or refused, and each mistake has its place.
+func FuzzFile(f *testing.F) {
+	paths, err := filepath.Glob("testdata/*/*.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	var set *rules.Set
+	for _, path := range paths {
+		a, err := txtar.ParseFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if filepath.Base(path) == "fine.txtar" {
+			set = testRules(f, section(a, "rules.yaml").Data)
+		}
+		f.Add(section(a, "rules.test.yaml").Data)
+	}
+	env := testEnv(f, set)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		file, problems := ruletest.Parse(rules.File{Name: "x.test.yaml", Text: text}).Check(env)
+		if (file == nil) != (problems.Errors() > 0) {
+			t.Errorf("file %v, problems %v", file != nil, problems)
+		}
+		for _, p := range problems {
+			if p.What == "" || p.Code == "" || p.Line < 0 {
+				t.Errorf("%+v", p)
+			}
+		}
+	})
 }

@@ -29,7 +29,11 @@ func (d *decoder) test(n rules.Node, c *Case) bool {
 			ok = d.afterEvents(e) && ok
 		}
 	}
-	return d.only(n) && ok && !d.unsure
+	if ok = d.only(n) && ok && !d.unsure; ok && !c.asks() {
+		n.Report(rules.Issue{Code: "asks-nothing", Warning: true, What: fmt.Sprintf("the test %q asks for nothing", c.Name),
+			Hint: "say what is expected: expect, never or state; gavel test --update writes down what happens"})
+	}
+	return ok
 }
 
 // afterEvents reports an end before the last event.
@@ -226,7 +230,7 @@ func (d *decoder) state(n rules.Node, s *State) bool {
 	for _, e := range n.Entries() {
 		fine := true
 		switch {
-		case e.Key() == "if" && len(s.If) > 0:
+		case e.Key() == "if" && s.If != nil:
 			s.condition, fine = d.env.Rules.Condition(e)
 		case e.Key() == "at" && !s.At.IsZero():
 			fine = d.inTest(e, s.At)

@@ -33,7 +33,7 @@ const (
 	// tidyEvery is how often what is over is forgotten, and remembered how long
 	// events and sessions stay that nothing waits for: no delivery is so late.
 	tidyEvery  = 6 * time.Hour
-	remembered = 48 * time.Hour
+	remembered = 26 * time.Hour
 	// maxInputs is of how many runs of a rule what they saw is kept, for saying
 	// why, and maxSeen how much of it may be lists.
 	maxInputs = 1000

@@ -77,6 +77,8 @@ func (p *play) whyRuns(id string, a *Action) []string {
 			lines = append(lines, fmt.Sprintf("%s, and waits until %s", when, p.c.clock(r.Due)))
 		case r.State == engine.RunRetrying && len(r.Tries) > 0:
 			lines = append(lines, fmt.Sprintf("%s, and tries again at %s: %s", when, p.c.clock(r.Due), r.Tries[len(r.Tries)-1].Error))
+		case r.State == engine.RunQueued:
+			lines = append(lines, when+", and waits for the run before it")
 		case r.Reason != "":
 			lines = append(lines, fmt.Sprintf("%s: %s", when, r.Reason))
 		default:

@@ -52,7 +52,8 @@ const (
 type export struct {
 	Export
 	env      *Env
-	wire     []*yaml.Node // the events
+	wire     []*yaml.Node      // the events
+	said     map[string]string // facts, by group, id and name
 	failures []wrong
 	answers  *yaml.Node
 	answered map[string]bool // steps
@@ -63,9 +64,12 @@ type export struct {
 // Export writes a test of what has happened, which expects what the rules do
 // about it today: as it is written, it passes.
 func (e *Env) Export(x Export) ([]byte, error) {
-	w := &export{Export: x, env: e, answers: &yaml.Node{Kind: yaml.MappingNode}, answered: map[string]bool{}}
+	w := &export{Export: x, env: e, said: map[string]string{}, answers: &yaml.Node{Kind: yaml.MappingNode}, answered: map[string]bool{}}
 	for i := range x.Events {
 		x.Pseudonyms.Avoid(&x.Events[i].Event)
+	}
+	for i := range x.Events { // whom they are about is known before other texts are looked at
+		x.Pseudonyms.Event(x.Events[i].Event)
 	}
 	if err := w.events(); err != nil {
 		return nil, err
@@ -88,7 +92,11 @@ func (e *Env) Export(x Export) ([]byte, error) {
 
 // finish puts in what is expected.
 func (w *export) finish(text []byte, r *Result) ([]byte, error) {
-	text = Update(text, []*Result{r}).Text
+	now := Update(text, []*Result{r})
+	if len(now.Refused) > 0 {
+		return nil, fmt.Errorf("what is expected cannot be written: %s", now.Refused[0].Why)
+	}
+	text = now.Text
 	file, problems := Parse(rules.File{Name: "the test", Text: text}).Check(*w.env)
 	if file == nil {
 		return nil, fmt.Errorf("the test would have mistakes: %w", problems)
@@ -156,6 +164,9 @@ func (w *export) text() []byte {
 	add("name", textNode(w.Name))
 	if len(w.Rule) > 0 {
 		add("rule", short(textList(w.Rule)))
+	}
+	if first := w.Events[0].Event; first.Received.Before(first.Time) && !w.Raw {
+		add("start", moment(first.Received, w.zone())) // its platform's clock is fast
 	}
 	if len(w.answers.Content) > 0 {
 		add("returns", w.answers)
@@ -238,12 +249,13 @@ func (w *export) events() error {
 	var before []byte
 	for i := range w.Events {
 		s := &w.Events[i]
-		if w.Raw && s.Event.Received.Equal(last) && bytes.Equal(s.Body, before) {
+		raw := w.Raw || !statable(&s.Event)
+		if raw && s.Event.Received.Equal(last) && bytes.Equal(s.Body, before) {
 			continue // another event of the same delivery
 		}
 		n := &yaml.Node{Kind: yaml.MappingNode}
 		add := func(key string, v *yaml.Node) { n.Content = append(n.Content, textNode(key), v) }
-		if w.Raw {
+		if raw {
 			add("at", moment(later(s.Event.Received, last), w.zone()))
 		} else {
 			add("at", moment(s.Event.Time, w.zone()))
@@ -254,7 +266,7 @@ func (w *export) events() error {
 		if len(w.env.Rules.Sources()) > 1 {
 			add("source", textNode(s.Event.Source))
 		}
-		if w.Raw {
+		if raw {
 			body, err := w.body(s)
 			if err != nil {
 				return fmt.Errorf("the payload of the %s at %s: %w", s.Event.Type, s.Event.Received.In(w.zone()).Format(time.TimeOnly), err)
@@ -264,9 +276,24 @@ func (w *export) events() error {
 			w.facts(add, w.Pseudonyms.Event(s.Event))
 		}
 		w.wire = append(w.wire, n)
-		last, before = later(s.Event.Received, last), s.Body
+		last, before = later(s.Event.Received, last), nil
+		if raw {
+			before = s.Body
+		}
 	}
 	return nil
+}
+
+// statable reports whether a test can state the event: one of a session has to
+// name it, while platforms may name its people only.
+func statable(ev *engine.Event) bool {
+	switch {
+	case !strings.HasPrefix(ev.Type, "session_") && !strings.HasPrefix(ev.Type, "participant_") && !strings.HasPrefix(ev.Type, "track_"):
+		return true
+	case byRoom(ev.Platform):
+		return ev.Room.ID != ""
+	}
+	return ev.Session.ID != ""
 }
 
 // body is a payload with stand-ins, which its platform reads as it has read the
@@ -312,24 +339,39 @@ func (w *export) facts(add func(string, *yaml.Node), ev engine.Event) {
 		if f.Type.Kind() != reflect.Struct || f.Type == reflect.TypeFor[time.Time]() {
 			continue
 		}
-		if group := w.group(keyOfField(f), v.Field(i)); len(group.Content) > 0 {
+		if group := w.group(keyOfField(f), v.Field(i), engine.Folds(&ev)); len(group.Content) > 0 {
 			add(keyOfField(f), group)
 		}
 	}
 }
 
-// group writes the facts of one kind that are known.
-func (w *export) group(name string, v reflect.Value) *yaml.Node {
+// lasting are facts that a session remembers until they are told otherwise.
+func lasting(key string) bool {
+	return slices.Contains([]string{"name", "email", "role", "kind", "metadata", "started"}, key)
+}
+
+// group writes the facts of one kind that are known, of those that the session
+// remembers what is new.
+func (w *export) group(name string, v reflect.Value, remembers bool) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.MappingNode}
 	for i := range v.NumField() {
 		key, fact := keyOfField(v.Type().Field(i)), v.Field(i)
-		if fact.IsZero() || slices.Contains(Computed(name), key) {
+		if fact.IsZero() || slices.Contains(Computed(name), key) || name == "participant" && fact.Interface() == engine.KindPerson {
 			continue
 		}
 		if fact.Kind() == reflect.Pointer {
 			fact = fact.Elem()
 		}
-		n.Content = append(n.Content, textNode(key), w.fact(fact.Interface()))
+		node := w.fact(fact.Interface())
+		if remembers && lasting(key) {
+			of := name + "\x00" + v.FieldByName("ID").String() + "\x00" + key
+			text, _ := yaml.Marshal(node) // a node of our own
+			if w.said[of] == string(text) {
+				continue
+			}
+			w.said[of] = string(text)
+		}
+		n.Content = append(n.Content, textNode(key), node)
 	}
 	return short(n)
 }

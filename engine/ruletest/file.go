@@ -26,7 +26,7 @@ type File struct {
 type Case struct {
 	Name     string              `json:"name" doc:"what the test shows" gavel:"required"`
 	Rule     []string            `json:"rule" doc:"a rule or a list of them: only what these do is compared; default all that are no shadows" gavel:"several"`
-	Start    time.Time           `json:"start" doc:"when the test begins, in the timezone of the rules; default 2026-01-05 09:00, a Monday"`
+	Start    time.Time           `json:"start" doc:"when the test begins, in the timezone of the rules; default with the first event, else on 2026-01-05 09:00, a Monday"`
 	Returns  map[string][]Return `json:"returns" doc:"what steps are answered, by the id of the step: one answer, or a list of them, one after the other" gavel:"several"`
 	Events   []Event             `json:"events" doc:"what happens, in the order in which it arrives"`
 	Until    time.Time           `json:"until" doc:"how long the time goes on; default until nothing is left to wait for"`
@@ -40,9 +40,13 @@ type Case struct {
 	last     time.Time // of the last event; Start where there is none
 	expect   rules.Node
 	expected bool // expect: is there
-	end      int  // the last line of the test
 	column   int  // of its keys
 	flow     bool // it is written as {…}
+}
+
+// asks reports whether the test asks for anything but that nothing goes wrong.
+func (c *Case) asks() bool {
+	return c.expected || len(c.Never)+len(c.State)+len(c.Failures) > 0
 }
 
 // Return is what a step is answered.
@@ -102,10 +106,9 @@ type Action struct {
 	Kind string             `json:"-"`
 	With map[string]Matcher `json:"-"` // parameters that are not named are not compared
 	Rule string             `json:"rule" doc:"the rule that does it"`
-	At   time.Time          `json:"at" doc:"when it is done"`
+	At   time.Time          `json:"at" doc:"when it is done; +5m counts from the last event"`
 
-	line     int
-	from, to int // its lines in the file
+	line int
 }
 
 // Ways in which a value fits.

@@ -110,4 +110,8 @@ func TestHistoryPasses(t *testing.T) {
 	if _, err := h.Fill(&in); err != nil || len(in.Sessions) != 1 || in.Sessions[0].ID != "s2" {
 		t.Errorf("got %v, %v", in.Sessions, err)
 	}
+	in.Event, in.Now = &engine.Event{ID: "evt_own", Source: "a"}, in.Now.Add(25*time.Hour)
+	if _, err := h.Fill(&in); err != nil || len(in.Sessions) != 0 || in.Source.Sessions != 0 {
+		t.Errorf("got %v, %v", in.Sessions, err)
+	}
 }

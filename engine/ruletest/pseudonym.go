@@ -2,6 +2,7 @@ package ruletest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -102,7 +103,7 @@ const shortest = 4
 // Event is ev, as decoded, with stand-ins and without its payload.
 func (p *Pseudonyms) Event(ev engine.Event) engine.Event {
 	who, room, rec := &ev.Participant, &ev.Room, &ev.Recording
-	n := p.number("person", who.ID, who.Email, who.Name, who.ConnectionID)
+	n := p.number("person", cmp.Or(who.ID, who.ConnectionID, who.Email, who.Name))
 	who.ID, who.Email = p.person(who.ID, "person-%d", n), p.person(who.Email, "person-%d", n)
 	who.Name, who.ConnectionID = p.person(who.Name, "Person %d", n), p.person(who.ConnectionID, "connection-%d", n)
 	n = p.number("room", room.ID, room.Name)
@@ -196,7 +197,7 @@ func (p *Pseudonyms) Value(v any) any {
 	case map[string]any:
 		m := make(map[string]any, len(v))
 		for _, key := range slices.Sorted(maps.Keys(v)) {
-			m[key] = p.Value(v[key])
+			m[p.key(key)] = p.Value(v[key])
 		}
 		return m
 	case []any:
@@ -209,6 +210,14 @@ func (p *Pseudonyms) Value(v any) any {
 		return p.text(v)
 	}
 	return v
+}
+
+// key is the stand-in of a key, if it is known as somebody's id or address.
+func (p *Pseudonyms) key(key string) string {
+	if s, known := p.of[key]; known && s.kind == "person" || isMail(key) {
+		return cmp.Or(s.text, p.text(key))
+	}
+	return key
 }
 
 // text is the stand-in of a text of which nothing else is known.
@@ -283,6 +292,11 @@ func (p *Pseudonyms) payload(body []byte, same func([]byte) bool) (map[string]an
 	if !ok {
 		return nil, errors.New("it is no object")
 	}
+	if renamed, ok := p.keys(m).(map[string]any); ok {
+		if changed, err := json.Marshal(renamed); err == nil && same(changed) {
+			m = renamed
+		}
+	}
 	eachText(m, func(text string, set func(string)) {
 		set(p.text(text))
 		if changed, err := json.Marshal(m); err != nil || !same(changed) {
@@ -290,6 +304,25 @@ func (p *Pseudonyms) payload(body []byte, same func([]byte) bool) (map[string]an
 		}
 	})
 	return m, nil
+}
+
+// keys is v with stand-ins for its keys.
+func (p *Pseudonyms) keys(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		m := make(map[string]any, len(v))
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			m[p.key(key)] = p.keys(v[key])
+		}
+		return m
+	case []any:
+		list := make([]any, len(v))
+		for i, x := range v {
+			list[i] = p.keys(x)
+		}
+		return list
+	}
+	return v
 }
 
 // eachText calls do for every text in v, with what puts another in its place.

@@ -89,7 +89,7 @@ func scalar(n *yaml.Node) string {
 		return n.Value
 	}
 	text, err := yaml.Marshal(&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: n.Value})
-	if plain := strings.TrimSuffix(string(text), "\n"); err == nil && plain == n.Value {
+	if plain := strings.TrimSuffix(string(text), "\n"); err == nil && plain == n.Value && !needsQuotes(plain) {
 		return plain
 	}
 	return strconv.Quote(n.Value)
@@ -151,5 +151,5 @@ func needsQuotes(text string) bool {
 	case "yes", "no", "on", "off", "y", "n", "true", "false", "null", "~", "":
 		return true
 	}
-	return strings.Trim(text, "0123456789_:.eE+-") == "" || strings.ContainsAny(text, "\n\t") || strings.Contains(text, ": ") || strings.Contains(text, " #")
+	return strings.Trim(text, "0123456789_:.eE+-") == "" || strings.ContainsAny(text, "\n\t\r\u0085\u2028\u2029") || strings.Contains(text, ": ") || strings.Contains(text, " #")
 }

@@ -45,7 +45,7 @@ func Update(text []byte, results []*Result) *Rewrite {
 		case why != "":
 			w.Refused = append(w.Refused, Refusal{r.Line, r.Name, why})
 			continue
-		case r.Passed && (u.c.expected || u.c.checks()):
+		case r.Passed && u.c.asks():
 			continue
 		}
 		hunk := u.rewrite()
@@ -59,9 +59,6 @@ func Update(text []byte, results []*Result) *Rewrite {
 	w.Text = []byte(strings.Join(lines, ending))
 	return w
 }
-
-// checks reports whether the test asks for anything without expect:.
-func (c *Case) checks() bool { return len(c.Never)+len(c.State)+len(c.Failures) > 0 }
 
 // updating is a test whose expectations are being rewritten.
 type updating struct {

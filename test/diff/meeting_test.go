@@ -21,14 +21,15 @@ type delivery struct {
 
 // calendar makes up meetings, and what the platforms tell of them.
 type calendar struct {
-	rng  *rand.Rand
-	n    int // meetings so far
-	sent []delivery
+	rng   *rand.Rand
+	rooms int // of each source
+	n     int // meetings so far
+	sent  []delivery
 }
 
 // newCalendar makes this many meetings over some days.
 func newCalendar(seed uint64, meetings, days int) *calendar {
-	c := &calendar{rng: rand.New(rand.NewPCG(seed, 1))}
+	c := &calendar{rng: rand.New(rand.NewPCG(seed, 1)), rooms: max(40, meetings/20)}
 	for c.n < meetings {
 		source := [...]string{"lk", "lk", "pnm", "pnm", "meet"}[c.n%5]
 		began := start.Add(time.Duration(c.rng.IntN(days*24*3600-3*3600)) * time.Second)
@@ -53,7 +54,7 @@ type meeting struct {
 
 func (c *calendar) meeting(source string, began time.Time) {
 	c.n++
-	room := c.rng.IntN(40)
+	room := c.rng.IntN(c.rooms)
 	m := &meeting{
 		calendar: c, source: source, room: fmt.Sprintf("%s-room-%d", source, room), sid: fmt.Sprintf("RM_%s_%d", source, c.n),
 		name:  [...]string{"Weekly sync", "Board", "Zoë's \"1:1\"", "=2+5", "\x1b[31mred\x07", "a\nb"}[room%6],
