@@ -62,6 +62,7 @@ var testOnly = []string{
 	"github.com/santhosh-tekuri/jsonschema",
 	"github.com/rogpeppe/go-internal",
 	"go.uber.org/goleak",
+	"gopkg.in/yaml.v3",
 	"pgregory.net/rapid",
 }
 

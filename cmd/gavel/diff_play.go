@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"sync"
 
 	"github.com/gavelhq/gavel/engine"
@@ -23,13 +24,13 @@ type player struct {
 	queue     chan []store.Sent
 }
 
-func (d *differ) newPlayer(set *rules.Set, answers *ruletest.Answers) (*player, error) {
+func (d *differ) newPlayer(set, other *rules.Set, answers *ruletest.Answers) (*player, error) {
 	dec, err := newDecoders(d.kinds, set)
 	if err != nil {
 		return nil, fail(exitFindings, err, "")
 	}
 	r, err := ruletest.NewRehearsal(ruletest.RehearsalOptions{
-		Rules: set, Actions: d.acts, Start: d.report.Start, Since: d.report.Since, Timeout: d.timeout, Answers: answers,
+		Rules: set, Actions: d.acts, Start: d.report.Start, Since: d.report.Since, Timeout: d.timeout, Answers: answers, Other: other,
 	})
 	if err != nil {
 		return nil, err
@@ -69,9 +70,10 @@ func (d *differ) play(ctx context.Context, before, after *rules.Set) error {
 	if err != nil {
 		return fail(exitUnreadable, err, "")
 	}
+	debug.SetGCPercent(200) // much is kept for long, and little time spent on looking what is not
 	var players [2]*player
-	for i, set := range []*rules.Set{before, after} {
-		if players[i], err = d.newPlayer(set, answers); err != nil {
+	for i, sets := range [2][2]*rules.Set{{before, after}, {after, before}} {
+		if players[i], err = d.newPlayer(sets[0], sets[1], answers); err != nil {
 			return err
 		}
 		defer players[i].rehearsal.Close()

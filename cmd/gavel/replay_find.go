@@ -127,7 +127,7 @@ func (r *replayer) play(ctx context.Context, rehearsal *ruletest.Rehearsal, star
 	progress := r.app.newProgress("replaying (dry run)", extent.To-extent.From+1, r.noProgress)
 	defer progress.end()
 	err = r.reader.Sent(ctx, store.Past{Since: start, Until: r.report.Until}, func(s store.Sent) error {
-		progress.at(s.Seq-extent.From, "")
+		progress.at(s.Seq-extent.From, fmt.Sprintf("%s matched", grouped(rehearsal.Made())))
 		if !s.Received.Before(r.report.Since) {
 			r.report.Events++
 		}

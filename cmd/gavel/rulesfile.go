@@ -137,12 +137,7 @@ func fingerprint(files []rules.File, err error, names []string, read func(string
 const maxListFile = 16 << 20
 
 func readBounded(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxListFile+1))
+	text, err := rules.ReadUpTo(name, maxListFile+1)
 	if err == nil && len(text) > maxListFile {
 		return nil, fmt.Errorf("it is larger than %d MiB", maxListFile>>20)
 	}

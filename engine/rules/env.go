@@ -75,6 +75,8 @@ func (sc scope) knowing(ifs []condition) scope {
 	for _, c := range ifs {
 		sc.known = append(slices.Clip(sc.known), c.program.assures...)
 	}
+	slices.Sort(sc.known)
+	sc.known = slices.Compact(sc.known)
 	return sc
 }
 

@@ -40,6 +40,7 @@ type checker struct {
 	locals   []local
 	elements []typ // of the lists the predicates around stand in
 	sure     map[string]bool
+	learned  []string           // what is in sure, in order
 	records  map[string]*record // see once
 
 	loads     []load
@@ -49,6 +50,7 @@ type checker struct {
 	issues    []issue
 	varying   int // how many parts differ from event to event
 	classes   int // see classWork
+	extents   map[ast.Node][2]int
 	dash      int // where the second half of a name such as vip-list begins
 	// types of the nodes, for explaining; nil: they are not kept.
 	types map[ast.Node]typ
@@ -60,7 +62,7 @@ type local struct {
 }
 
 func newChecker(c *compiler, sc scope, s *scanner) *checker {
-	k := &checker{compiler: c, scope: sc, scanned: s, reads: map[string]bool{}, operators: map[int]operands{}, sure: map[string]bool{}, records: map[string]*record{}, dash: -1}
+	k := &checker{compiler: c, scope: sc, scanned: s, reads: map[string]bool{}, operators: map[int]operands{}, extents: map[ast.Node][2]int{}, sure: map[string]bool{}, records: map[string]*record{}, dash: -1}
 	for _, path := range sc.known {
 		k.sure[path] = true
 	}
@@ -76,6 +78,10 @@ func (k *checker) sorted() []issue {
 
 // extent is the place of a node with everything in it.
 func (k *checker) extent(n ast.Node) (from, to int) {
+	if at, ok := k.extents[n]; ok {
+		return at[0], at[1]
+	}
+	defer func() { k.extents[n] = [2]int{from, to} }()
 	from, to = n.Location().From, n.Location().To
 	widen := func(nodes ...ast.Node) {
 		for _, x := range nodes {
@@ -352,16 +358,28 @@ func (k *checker) assuming(cond, n ast.Node) (ast.Node, typ) { return k.visitWhe
 func (k *checker) assumingNot(cond, n ast.Node) (ast.Node, typ) { return k.visitWhere(cond, false, n) }
 
 func (k *checker) visitWhere(cond ast.Node, holds bool, n ast.Node) (ast.Node, typ) {
-	before := k.sure
-	k.sure = maps.Clone(before)
-	defer func() { k.sure = before }()
+	before := len(k.learned)
+	defer func() {
+		for _, path := range k.learned[before:] {
+			delete(k.sure, path)
+		}
+		k.learned = k.learned[:before]
+	}()
 	k.assume(cond, holds)
 	return k.visit(n)
 }
 
+// know notes that a fact is known, until it is forgotten by visitWhere.
+func (k *checker) know(path string) {
+	if !k.sure[path] {
+		k.sure[path] = true
+		k.learned = append(k.learned, path)
+	}
+}
+
 // assured are the facts that are known where n is true.
 func (k *checker) assured(n ast.Node) []string {
-	k.sure = map[string]bool{}
+	k.sure, k.learned = map[string]bool{}, nil
 	k.assume(n, true)
 	return slices.Sorted(maps.Keys(k.sure))
 }
@@ -387,18 +405,18 @@ func (k *checker) assume(n ast.Node, holds bool) {
 	case path == "":
 	case isNil:
 		if holds == (b.Operator == "!=") {
-			k.sure[path] = true
+			k.know(path)
 			k.assumeOwners(b.Left)
 		}
 	case !holds:
 	case b.Operator == "==" && strings.HasPrefix(path, "steps."):
 		if step, ok := strings.CutSuffix(path, ".status"); ok {
-			k.sure[step+".body"] = true
+			k.know(step + ".body")
 		} else if step, ok := strings.CutSuffix(path, ".state"); ok {
-			k.sure[step+".body"] = true
+			k.know(step + ".body")
 		}
 	case b.Operator != "!=" && b.Operator != "??" && saysSomething(b.Right):
-		k.sure[path] = true
+		k.know(path)
 		k.assumeOwners(b.Left)
 	}
 }
@@ -417,7 +435,7 @@ func (k *checker) assumeOwners(n ast.Node) {
 		k.assumeOwners(n.Node)
 	case *ast.MemberNode:
 		if path := k.dotted(n.Node); path != "" {
-			k.sure[path] = true
+			k.know(path)
 		}
 		k.assumeOwners(n.Node)
 	}

@@ -3,6 +3,7 @@ package rules
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,7 +39,8 @@ func ReadFiles(path string) ([]File, error) {
 	}
 	files := make([]File, 0, len(names))
 	for _, name := range names {
-		text, err := readBounded(name)
+		// One byte more than Load accepts, so that it can say so.
+		text, err := ReadUpTo(name, maxFile+1)
 		if err != nil {
 			return nil, readError(name, err)
 		}
@@ -67,14 +69,21 @@ func globQuote(path string) string {
 	return strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(path)
 }
 
-// readBounded reads one byte more than Load accepts, so that it can say so.
-func readBounded(name string) ([]byte, error) {
-	f, err := os.Open(name)
+// ReadUpTo reads the beginning of a file. A named pipe that nobody writes to
+// is an error instead of waited for.
+func ReadUpTo(name string, most int64) ([]byte, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return readAtMost(f, maxFile+1)
+	text, err := io.ReadAll(io.LimitReader(f, most))
+	if err == nil && len(text) == 0 {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+			return nil, errors.New("it is a pipe that nobody writes to")
+		}
+	}
+	return text, err
 }
 
 // readError words what the system says about a path for people.

@@ -28,10 +28,6 @@ const (
 	maxMends = 5
 )
 
-func readAtMost(r io.Reader, n int64) ([]byte, error) {
-	return io.ReadAll(io.LimitReader(r, n))
-}
-
 // parse reads one file into nodes and checks what holds for all of them:
 // size, encoding, one document, no aliases, no tags, no key twice.
 func parse(f File, order int, out *report) *document {

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // template is a text with ${ expr } in it. It is compiled once; what is
@@ -182,18 +183,26 @@ var factInText = regexp.MustCompile(factPath)
 
 // warnLiteral warns of literal text that was perhaps meant to be filled in.
 func (l *loader) warnLiteral(n node, text string) {
-	m := almostTemplate.FindStringSubmatch(text)
-	if m == nil || m[1] == "$" { // $${ was written on purpose
-		return
+	for _, m := range almostTemplate.FindAllStringSubmatch(text, maxWarned) {
+		if m[1] == "$" { // $${ was written on purpose
+			continue
+		}
+		written := strings.TrimPrefix(m[0], m[1])
+		meant := "${ … }"
+		if fact := factInText.FindString(written); fact != "" {
+			meant = "${" + fact + "}"
+		}
+		i := issue{Code: "template-braces", Warning: true, What: fmt.Sprintf("%s is not replaced", clip(written, 60)),
+			Hint: fmt.Sprintf("write %s; if the text is meant as it is, ignore this", meant)}
+		if at := strings.Index(n.Value, written); at >= 0 {
+			i.Offset, i.Width = utf8.RuneCountInString(n.Value[:at]), utf8.RuneCountInString(written)
+		}
+		n.add(i)
 	}
-	written := strings.TrimPrefix(m[0], m[1])
-	meant := "${ … }"
-	if fact := factInText.FindString(written); fact != "" {
-		meant = "${" + fact + "}"
-	}
-	n.add(issue{Code: "template-braces", Warning: true, What: fmt.Sprintf("%s is not replaced", clip(written, 60)),
-		Hint: fmt.Sprintf("write %s; if the text is meant as it is, ignore this", meant)})
 }
+
+// maxWarned bounds the warnings about one text.
+const maxWarned = 5
 
 // compile compiles the expression src, which begins at offset in the text of
 // n. It reports every mistake, and is nil if there is one.

@@ -3,6 +3,7 @@ package ruletest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
@@ -17,6 +18,7 @@ type RehearsalOptions struct {
 	Since   time.Time     // runs that begin before do not count
 	Timeout time.Duration // see [StageOptions]
 	Answers *Answers      // nil: nobody knows any
+	Other   *rules.Set    // that it is compared with
 }
 
 // Rehearsal is a rule set played over past events. Nothing leaves it: actions are
@@ -24,9 +26,9 @@ type RehearsalOptions struct {
 type Rehearsal struct {
 	o     RehearsalOptions
 	stage *Stage
-	side  *side     // what was done so far
-	tidy  time.Time // when to forget what is over
-	kept  map[string]int
+	side  *side          // what was done so far
+	tidy  time.Time      // when to forget what is over
+	keep  map[string]int // of how many further runs of a rule what they see is kept
 }
 
 const (
@@ -34,8 +36,8 @@ const (
 	// events and sessions stay that nothing waits for: no delivery is so late.
 	tidyEvery  = 6 * time.Hour
 	remembered = 26 * time.Hour
-	// maxInputs is of how many runs of a rule what they saw is kept, for saying
-	// why, and maxSeen how much of it may be lists.
+	// maxInputs is of how many runs of a changed rule what they saw is kept, for
+	// saying why the others do not make them; maxSeen, how long its lists may be.
 	maxInputs = 1000
 	maxSeen   = 50
 )
@@ -50,7 +52,32 @@ func NewRehearsal(o RehearsalOptions) (*Rehearsal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Rehearsal{o: o, stage: stage, side: newSide(o.Rules, o.Actions), tidy: o.Start.Add(tidyEvery), kept: map[string]int{}}, nil
+	r := &Rehearsal{o: o, stage: stage, side: newSide(o.Rules, o.Actions), tidy: o.Start.Add(tidyEvery), keep: map[string]int{}}
+	for _, rule := range changed(o.Rules, o.Other) {
+		r.keep[rule] = maxInputs
+	}
+	return r, nil
+}
+
+// changed are the rules that do not decide the same in both sets.
+func changed(set, other *rules.Set) (ids []string) {
+	if other == nil {
+		return nil
+	}
+	was, is := other.Parts(), set.Parts()
+	shared := len(changesOf(was, is, decides)) > 0
+	for _, r := range set.Rules() {
+		if shared || len(changesOf(partsOf(was, r.ID), partsOf(is, r.ID), func(string) bool { return true })) > 0 {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}
+
+// decides reports whether a part that rules share can decide what they do.
+func decides(part string) bool {
+	section, _, _ := strings.Cut(part, ".")
+	return slices.Contains([]string{"sources", "lists", "files", "tables", "windows", "timezone"}, section)
 }
 
 // Deliver plays the next event, as decoded by its platform, with its stored id.
@@ -107,8 +134,8 @@ func (r *Rehearsal) run(x *run) {
 		a.of, a.own = ownKey(&row.Event), true
 	}
 	r.side.acts[x.Rule] = append(r.side.acts[x.Rule], a)
-	if r.kept[x.Rule] < maxInputs && len(x.began.Participants)+len(x.began.Sessions)+len(x.began.Events) <= maxSeen {
-		r.kept[x.Rule]++
+	if r.keep[x.Rule] > 0 && len(x.began.Participants)+len(x.began.Sessions)+len(x.began.Events) <= maxSeen {
+		r.keep[x.Rule]--
 		r.side.inputs[x.ID] = x.began
 	}
 }

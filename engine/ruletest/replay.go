@@ -90,6 +90,9 @@ func (r *Rehearsal) Begun(until time.Time, stored Owned) (all []Begun, err error
 	return all, nil
 }
 
+// Made is how many runs were begun so far.
+func (r *Rehearsal) Made() int { return len(r.stage.store.runList) }
+
 // storedIDs are the ids that our own events have in the store, "" for those that
 // are not there.
 func (r *Rehearsal) storedIDs(stored Owned) map[string]string {

@@ -27,20 +27,81 @@ func (r *Reader) Done(ctx context.Context, since, until time.Time, fn func(*engi
 	if !until.IsZero() {
 		f.add("created < ?", until.UnixMicro())
 	}
-	return r.each(ctx, `SELECT body FROM runs`+f.where()+` ORDER BY seq`, f.args, func(rows *sql.Rows) error {
-		var body sql.RawBytes
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	queue := make(chan *doneBatch, 2) // decoded side by side, taken in order
+	var reading error
+	go func() {
+		defer close(queue)
+		reading = r.readDone(ctx, f, queue)
+	}()
+	for b := range queue {
+		<-b.decoded
+		for _, run := range b.runs {
+			if b.err = fn(run); b.err != nil {
+				break
+			}
+		}
+		if b.err != nil {
+			cancel()
+			for range queue { // until the reader has noticed
+			}
+			return b.err
+		}
+	}
+	return reading
+}
+
+// doneBatch is some runs on their way.
+type doneBatch struct {
+	bodies  [][]byte
+	runs    []*engine.Run
+	err     error
+	decoded chan struct{}
+}
+
+// readDone reads runs in batches.
+func (r *Reader) readDone(ctx context.Context, f filter, queue chan<- *doneBatch) error {
+	const size = 256
+	b := &doneBatch{decoded: make(chan struct{})}
+	hand := func() error {
+		go b.decode()
+		select {
+		case queue <- b:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		b = &doneBatch{decoded: make(chan struct{})}
+		return nil
+	}
+	err := r.each(ctx, `SELECT body FROM runs`+f.where()+` ORDER BY seq`, f.args, func(rows *sql.Rows) error {
+		var body []byte
 		if err := rows.Scan(&body); err != nil {
 			return err
 		}
+		if b.bodies = append(b.bodies, body); len(b.bodies) < size {
+			return nil
+		}
+		return hand()
+	})
+	if err != nil {
+		return err
+	}
+	return hand()
+}
+
+func (b *doneBatch) decode() {
+	defer close(b.decoded)
+	for _, body := range b.bodies {
 		run := new(engine.Run)
 		// Its view may hold numbers that only decode reads exactly: nobody asks
 		// for them here, and there are many runs.
-		if err := json.Unmarshal(body, run); err != nil {
-			return err
+		if b.err = json.Unmarshal(body, run); b.err != nil {
+			return
 		}
 		run.View = nil
-		return fn(run)
-	})
+		b.runs = append(b.runs, run)
+	}
 }
 
 // Extent is what is there of the events.

@@ -43,6 +43,8 @@ type Rules struct {
 	Broken func(t *engine.Timer)
 	// Off are rules that match nothing.
 	Off []string
+	// Email, if set, is what the fields of sources say of everybody.
+	Email string
 	// LateWithin is late: within of every rule.
 	LateWithin time.Duration
 }
@@ -57,7 +59,12 @@ func (p *Rules) Revision() string { return p.revision }
 func (p *Rules) Text() []byte { return []byte("text of " + p.revision) }
 
 // Fill implements engine.Planner.
-func (p *Rules) Fill(*engine.Event) error { return nil }
+func (p *Rules) Fill(ev *engine.Event) error {
+	if p.Email != "" {
+		ev.Participant.Email = p.Email
+	}
+	return nil
+}
 
 // Needs implements engine.Planner.
 func (p *Rules) Needs(ev *engine.Event) engine.Needs { return p.NeedsOf(ev.Type) }

@@ -176,6 +176,7 @@ func testReplayThen(t *testing.T, h *harness) {
 	h.send(t, event(engine.SessionEnded, "s1", ""))
 	settle(time.Minute)
 	h.mended(t)
+	h.plan.Email = "of today's fields"
 	now := time.Now()
 	r := past(engine.RecordingEnded, ids[0])
 	r.Source = engine.Source{Sessions: 7}
@@ -209,6 +210,11 @@ func testReplayThen(t *testing.T, h *harness) {
 		}
 		if p := in.Event.Session.Present; p == nil || *p != 1 || in.Event.Session.Status != engine.Active || len(in.Participants) != 1 {
 			t.Errorf("%d: sees %+v with %d people", i, in.Event.Session, len(in.Participants))
+		}
+	}
+	for i, d := range seen {
+		if got := d.Input.Event.Participant.Email; got != h.plan.Email {
+			t.Errorf("%d: the address is %q", i, got)
 		}
 	}
 	if n := seen[0].Input.Source.Sessions; n != 7 {
