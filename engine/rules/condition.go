@@ -31,13 +31,15 @@ func (l *loader) conditions(n node, sc scope) []condition {
 		return nil
 	}
 	var all []condition
+	behind := sc // the lines above were true
 	for _, c := range n.oneOrMore() {
 		c.key = n.key
 		if !c.isScalar("an expression belongs here") || !l.noTemplate(c) {
 			continue
 		}
-		if p := l.compile(c, c.Value, 0, sc.knowing(all), wantBool); p != nil {
+		if p := l.compile(c, c.Value, 0, behind, wantBool); p != nil {
 			all = append(all, newCondition(c, p, sc))
+			behind = behind.knowing(all[len(all)-1:])
 		}
 	}
 	return all

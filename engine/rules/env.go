@@ -72,8 +72,9 @@ type scope struct {
 
 // knowing is sc behind conditions that were true.
 func (sc scope) knowing(ifs []condition) scope {
+	sc.known = slices.Clone(sc.known)
 	for _, c := range ifs {
-		sc.known = append(slices.Clip(sc.known), c.program.assures...)
+		sc.known = append(sc.known, c.program.assures...)
 	}
 	slices.Sort(sc.known)
 	sc.known = slices.Compact(sc.known)

@@ -37,9 +37,6 @@ func ReadYAML(f File) (r *Reading, root Node, ok bool) {
 // Problems are what was found so far, in the order of the file.
 func (r *Reading) Problems() engine.Problems { return r.out.problems() }
 
-// Lines are the lines of the file.
-func (r *Reading) Lines() []string { return r.doc.lines }
-
 // Issue is something wrong at a value. Offset and Width are characters into it;
 // a Width of 0 is all of it.
 type Issue = issue

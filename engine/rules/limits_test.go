@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
+	"github.com/google/go-cmp/cmp"
 )
 
 // repeated is text n times with separators.
@@ -379,21 +380,88 @@ func chained(n int) string {
 	return src + " > 1"
 }
 
+// patternCorpus are patterns that make matchers slow.
+func patternCorpus() []string {
+	return []string{
+		`(a|a)*b`, `(.*)(.*)(.*)(.*)(.*)z`, `a{100}b`, `a{20}b`, `(a{1,10}){1,10}b`, `^(a+)+$`, `(?i)a.*b.*c`, `.*@example\.com$`, `\p{L}+\d`, `[^x]*x`,
+		`(x+x+)+y`, `(\pL|\pN)*!`, `(?i)(\pL\pL)*!`, `(\pL?){5}z`, `(\pL?){9}z`, `(a?){7}z`, `((a*)*)*z`, `(a|b|ab)*c`, `\b\w+\b!`, `(?i)[B-ſ]*!`, `(a*a*a*)z`, `.*.*.*=.*`,
+		`[a-z]+$`, `a$`, `(?:.?){7}!`, `(?:\pL|\pN|\pS|\pP|\pM|\pZ|\pC)+!`, `\B\B\B\B\B\B!`, `(?s).*.*.*.*.*.*.*!`, `[a-cé]*.[a-cé]*.[a-cé]*!`, `(a|aa|aaa|aaaa)*b`, `^(?:a?){30}a{30}$`,
+		`(?:a|b|c|d|e|f|g|h|i|j|k|l|m|n|o|p)*!`, `(foo|bar|baz|qux)+.*(foo|bar|baz|qux)+!`,
+	}
+}
+
 // TestPatternCorpus: no pattern that is let through takes longer than 20 ms
-// on the longest text.
+// on the longest text, or on the longest it is let through with.
 func TestPatternCorpus(t *testing.T) {
-	text := strings.Repeat("a", maxText)
-	for _, src := range []string{`(a|a)*b`, `(.*)(.*)(.*)(.*)(.*)z`, `a{100}b`, `(a{1,10}){1,10}b`, `^(a+)+$`, `(?i)a.*b.*c`, `.*@example\.com$`, `\p{L}+\d`, `[^x]*x`} {
-		p, err := newPattern(src)
-		if err != nil {
-			t.Errorf("%s: %v", src, err)
+	const mostMatch = 20 * time.Millisecond
+	var w worst
+	for _, unit := range []string{"a", "ab", "é", "x=", "a b-c.", "\U0001e942", "foo", " "} {
+		text := strings.Repeat(unit, maxText/len(unit))
+		for _, src := range patternCorpus() {
+			p, err := newPattern(src)
+			if err != nil {
+				t.Errorf("%s: %v", src, err)
+				continue
+			}
+			if longest := maxSteps*stepMatches/p.size - stepMatches; len(text) > longest {
+				if _, err := p.match(&budget{}, text); !errors.Is(err, errLongText) {
+					t.Errorf("%s: %v", src, err)
+				}
+				text = text[:longest]
+			}
+			took, used := cost(func() { _, err = p.match(&budget{}, text) })
+			if err != nil || took > slack*mostMatch {
+				t.Errorf("%s took %s: %v", src, took, err)
+			}
+			w.note(src, took, used)
+		}
+	}
+	w.log(t)
+}
+
+// TestPatternSize: what is refused, and in which words.
+func TestPatternSize(t *testing.T) {
+	c := newCompiler(testDefinitions(t))
+	for pattern, want := range map[string]string{
+		`(a{1,100}){1,10}b`: "repeats such as {1,100} multiply", `((a{1,9}){1,9}){1,9}`: "multiply", `(?:\\w{1,30}-){1,30}`: "multiply", `a{1001}`: "the pattern is not valid", `a{501}`: "multiply",
+		strings.Repeat("ab", 300): "too large", strings.Repeat(`\\pL`, 101): "too many classes such as \\p{L}", `(?i)` + strings.Repeat(`[A-\U0010ffff]`, 3): "too many classes",
+		`(`: "the pattern is not valid", `a**`: "the pattern is not valid", `(?<n`: "the pattern is not valid", `\\8`: "the pattern is not valid", `[z-a]`: "the pattern is not valid",
+	} {
+		_, issues := c.compile(`room.name matches "`+pattern+`"`, endScope(), wantBool)
+		if len(issues) != 1 || issues[0].Code != "bad-pattern" || !strings.Contains(issues[0].What, want) {
+			t.Errorf("%s: %+v", cut(pattern), issues)
+		}
+		for _, i := range issues {
+			checkWords(t, pattern, i)
+		}
+	}
+	for _, pattern := range []string{`^[\\w.]+@(example|test)\\.(com|org)$`, `(?i)^[а-яё]+ [а-яё]+$`, `^\\p{Lu}\\p{L}*$`, `^(?:\\d{1,3}\\.){3}\\d{1,3}$`, `^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`} {
+		if p, issues := c.compile(`room.name matches "`+pattern+`"`, endScope(), wantBool); p == nil {
+			t.Errorf("%s: %+v", pattern, issues)
+		}
+	}
+}
+
+// TestNoLeftovers: what looks for elements leaves nothing behind that is taken
+// for a value of its surroundings.
+func TestNoLeftovers(t *testing.T) {
+	c := newCompiler(testDefinitions(t))
+	for src, want := range map[string]any{
+		`findLast(1..5, # > 1)`: 5, `findLast(1..5, # < 3)`: 2, `findLast(1..5, # > 9)`: nil, `findLast([], true)`: nil,
+		`findLastIndex(1..5, # < 3)`: 1, `findLastIndex(1..5, # > 9)`: nil, `findLastIndex(1..5, #index < 3)`: 2,
+		`find(1..5, # > 1)`: 2, `find(1..5, # > 9)`: nil, `findIndex(1..5, # > 1)`: 1, `findIndex(1..5, # > 9)`: nil,
+		`all(1..5, # > 1)`: false, `all(1..5, # > 0)`: true, `any(1..5, # > 4)`: true, `any(1..5, # > 9)`: false, `none(1..5, # > 4)`: false, `none(1..5, # > 9)`: true,
+		`one(1..5, # > 4)`: true, `one(1..5, # > 3)`: false, `count(1..5, # > 3)`: 2, `sum(1..5, # * 2)`: 30, `len(filter(1..5, # > 3))`: 2, `len(map(1..5, #))`: 5, `first(sortBy(1..5, -#))`: 5,
+	} {
+		p, issues := c.compile(fmt.Sprintf("[7, %s, 8]", src), endScope(), wantValue)
+		if p == nil {
+			t.Errorf("%s: %+v", src, issues)
 			continue
 		}
-		var b budget
-		start := time.Now()
-		_, _ = p.match(&b, text)
-		if took := time.Since(start); took > slack*20*time.Millisecond {
-			t.Errorf("%s took %s", src, took)
+		f := newFrame(meeting())
+		v, err := p.run(f)
+		if diff := cmp.Diff([]any{7, want, 8}, v); diff != "" || err != nil || len(f.machine.Stack) > 0 {
+			t.Errorf("%s: %v, %d left on the stack: %s", src, err, len(f.machine.Stack), diff)
 		}
 	}
 }

@@ -68,10 +68,10 @@ func notAvailable(n node, what string) {
 	n.addAtKey(issue{Code: "not-available", What: what + " is not available yet in this version", Hint: "remove it"})
 }
 
-var ruleID = regexp.MustCompile(`^[a-z0-9-]+$`)
-
 // maxID bounds ids, which stand in every message, run and entry of a rule.
 const maxID = 100
+
+var ruleID = regexp.MustCompile(fmt.Sprintf(`^[a-z0-9-]{1,%d}$`, maxID))
 
 func ruleKeys() []string {
 	return keyNames(ruleDocs())

@@ -40,7 +40,7 @@ func beyondSchema() map[string]string {
 			template-braces template-empty template-open type-mismatch unknown-field unknown-function unknown-name untyped-data
 			wrong-arguments`,
 		"what stands in another place of the file, or in another file": `
-			defined-twice list-file mixed-column never-emitted never-late never-met never-reached never-repeats never-sent
+			defined-twice list-file missing-comma mixed-column never-emitted never-late never-met never-reached never-repeats never-sent
 			no-effect no-rules no-sources same-path same-rule shadowed-word two-meanings unknown-connection unknown-rule
 			unknown-source unknown-window unsigned-billing unused`,
 		"what the world outside says: secrets, time zones, calendars, the action itself": `

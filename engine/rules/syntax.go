@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -66,6 +67,10 @@ func explainSyntax(d *document, lines []string, text string, err error) syntaxEr
 	if at := unknownEscape.FindStringSubmatchIndex(src); at != nil && strings.Contains(message, "unknown escape") {
 		s.col, s.width = utf8.RuneCountInString(src[:at[2]])+1, 2
 		s.issue = plainSyntax(message, src)
+		return s
+	}
+	if at := strings.IndexFunc(src, unicode.IsControl); at >= 0 && strings.Contains(message, "control characters") {
+		s.col, s.width, s.issue = utf8.RuneCountInString(src[:at])+1, 1, plainSyntax(message, src)
 		return s
 	}
 	head, value := splitKey(src)
@@ -167,7 +172,17 @@ func written(line string) string {
 	if strings.HasPrefix(strings.TrimSpace(line), "#") {
 		return ""
 	}
-	line, _, _ = strings.Cut(line, " #")
+	for at := 0; ; {
+		sign := strings.Index(line[at:], " #")
+		if sign < 0 {
+			break
+		}
+		if at += sign; openQuoteIn(line[:at]) < 0 {
+			line = line[:at]
+			break
+		}
+		at++ // the # is part of a text
+	}
 	return strings.TrimRight(line, " \t")
 }
 
@@ -204,7 +219,7 @@ func faultAbove(lines []string, message string, line int) (s syntaxError, ok boo
 			return mark(before, span[2:], "this line is no comment, and has no key", "begin it with # if it is a comment")
 		}
 	}
-	if strings.Contains(message, "document start") {
+	if strings.Contains(message, "document start") && !strings.HasPrefix(lines[at], "%") && !strings.HasPrefix(lines[at], "---") {
 		first := 0
 		for first < at && written(lines[first]) == "" {
 			first++

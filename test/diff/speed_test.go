@@ -18,11 +18,7 @@ func TestSpeed(t *testing.T) {
 	}
 	days := max(2, *speedEvents/15_000)
 	c := newCalendar(1, *speedEvents/6, days)
-	data, end := t.TempDir(), start.AddDate(0, 0, days+2)
-	if shm, err := os.MkdirTemp("/dev/shm", "gavel-diff-"); err == nil { // only reading is measured
-		data = shm
-		t.Cleanup(func() { os.RemoveAll(shm) })
-	}
+	data, end := memoryDir(t), start.AddDate(0, 0, days+2)
 	began := time.Now()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, data, "testdata/before.yaml")
