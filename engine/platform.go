@@ -20,6 +20,9 @@ type PlatformKind struct {
 	Signed bool
 	// NeverRetries: the sender drops what we do not accept at once.
 	NeverRetries bool
+	// ByRoom: its deliveries may name the room only. Sessions are then told apart
+	// by when they were, see [Place].
+	ByRoom bool
 	// Events maps each name on the wire to the types it can become.
 	Events map[string][]string
 	// Facts are the facts this platform can supply ("participant.role", …);

@@ -22,6 +22,7 @@ func OpenVidu2() engine.PlatformKind {
 	return engine.PlatformKind{
 		Name:         "openvidu2",
 		Doc:          "OpenVidu 2: static headers, nothing is signed, nothing is repeated",
+		ByRoom:       true,
 		Needs:        []string{"headers"},
 		Signed:       false,
 		NeverRetries: true,

@@ -25,6 +25,7 @@ func OpenViduMeet() engine.PlatformKind {
 	return engine.PlatformKind{
 		Name:   "openvidu-meet",
 		Doc:    "OpenVidu Meet: HMAC-SHA256 with the API key, no participant events",
+		ByRoom: true,
 		Needs:  []string{"secret"},
 		Takes:  []string{"tolerance"},
 		Signed: true,

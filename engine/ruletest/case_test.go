@@ -71,7 +71,7 @@ func testPlatforms() []engine.PlatformKind {
 			"begin": {engine.SessionStarted}, "end": {engine.SessionEnded}, "join": {engine.ParticipantJoined}, "leave": {engine.ParticipantLeft},
 			"recorded": {engine.RecordingEnded}, "artifact": {engine.ArtifactCreated},
 		}},
-		{Name: "openvidu-meet", Signed: true, Facts: facts, Events: map[string][]string{
+		{Name: "openvidu-meet", Signed: true, ByRoom: true, Facts: facts, Events: map[string][]string{
 			"meetingStarted": {engine.SessionStarted}, "meetingEnded": {engine.SessionEnded},
 		}},
 	}

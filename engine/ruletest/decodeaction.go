@@ -11,6 +11,16 @@ import (
 	"github.com/gavelhq/gavel/engine/rules"
 )
 
+// platform is the kind of platform of that name; empty if there is none.
+func (e *Env) platform(name string) engine.PlatformKind {
+	for _, k := range e.Platforms {
+		if k.Name == name {
+			return k
+		}
+	}
+	return engine.PlatformKind{}
+}
+
 // kind is an action kind by name, nil if there is none.
 func (e *Env) kind(name string) *engine.ActionKind {
 	for i := range e.Actions {

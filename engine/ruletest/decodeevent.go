@@ -133,16 +133,6 @@ func (d *decoder) source(n rules.Node, e *Event, given map[string]rules.Node, se
 	return found, false
 }
 
-// platform is a platform by name.
-func (d *decoder) platform(name string) (k engine.PlatformKind) {
-	for _, k := range d.env.Platforms {
-		if k.Name == name {
-			return k
-		}
-	}
-	return k
-}
-
 // facts makes an event of what is stated.
 func (d *decoder) facts(n rules.Node, e *Event, given map[string]rules.Node) bool {
 	known := append(engine.EventTypes(), engine.Emitted)
@@ -151,13 +141,13 @@ func (d *decoder) facts(n rules.Node, e *Event, given map[string]rules.Node) boo
 		return false
 	}
 	src, ok := d.source(n, e, given, func(s engine.SourceConfig) bool {
-		return e.Type == engine.Emitted || len(wireNames(d.platform(s.Platform), e.Type)) > 0
+		return e.Type == engine.Emitted || len(wireNames(d.env.platform(s.Platform), e.Type)) > 0
 	}, e.Type)
 	if !ok || !d.wire(n, e, given, src) || !d.inSession(n, e, src) {
 		return false
 	}
 	e.Source = src.Name
-	ev := e.stated(src)
+	ev := e.stated(src, d.env.platform(src.Platform))
 	filled := ev
 	e.fields = d.env.Rules.Fill(&filled)
 	overlay(reflect.ValueOf(&filled).Elem(), reflect.ValueOf(ev)) // what is stated counts
@@ -194,7 +184,7 @@ func (d *decoder) wire(n rules.Node, e *Event, given map[string]rules.Node, src 
 		}
 		return true
 	}
-	names := wireNames(d.platform(src.Platform), e.Type)
+	names := wireNames(d.env.platform(src.Platform), e.Type)
 	if at, named := given["name"]; named && !slices.Contains(names, e.Name) {
 		at.Unknown("unknown-event", fmt.Sprintf("%s sends no %s as %q", src.Platform, e.Type, e.Name), e.Name, "names", names)
 		return false
@@ -217,16 +207,12 @@ func wireNames(kind engine.PlatformKind, typ string) []string {
 	return names
 }
 
-// byRoom reports whether deliveries of a platform may name the room only: see
-// docs/sessions.md.
-func byRoom(platform string) bool { return platform == "openvidu-meet" || platform == "openvidu2" }
-
 // inSession reports an event of a session that does not name it.
 func (d *decoder) inSession(n rules.Node, e *Event, src engine.SourceConfig) bool {
 	switch {
 	case !strings.HasPrefix(e.Type, "session_") && !strings.HasPrefix(e.Type, "participant_") && !strings.HasPrefix(e.Type, "track_"):
 		return true
-	case byRoom(src.Platform):
+	case d.env.platform(src.Platform).ByRoom:
 		if e.Room.ID == "" {
 			n.Missing("the event does not name its room", "room: { id: ROOM }; "+src.Platform+" tells sessions by it")
 			return false
@@ -240,7 +226,7 @@ func (d *decoder) inSession(n rules.Node, e *Event, src engine.SourceConfig) boo
 
 // stated is the event as its platform would have been decoded, if it sent just
 // these facts.
-func (e *Event) stated(src engine.SourceConfig) engine.Event {
+func (e *Event) stated(src engine.SourceConfig, kind engine.PlatformKind) engine.Event {
 	ev := engine.Event{
 		ID: e.ID, Type: e.Type, Name: e.Name, Source: src.Name, Platform: src.Platform, Tenant: src.Tenant,
 		Time: e.At.UTC(), Received: e.Received.UTC(), Test: e.Test || e.Type == engine.WebhookTest,
@@ -259,9 +245,9 @@ func (e *Event) stated(src engine.SourceConfig) engine.Event {
 	switch {
 	case e.Type == engine.Emitted:
 		ev.Platform = engine.PlatformGavel
-	case byRoom(src.Platform) && ev.Session.ID == "" && ev.Room.ID != "":
+	case kind.ByRoom && ev.Session.ID == "" && ev.Room.ID != "":
 		ev.ByRoom = true
-		if src.Platform == "openvidu2" { // which names the room where others name the session
+		if len(wireNames(kind, engine.ParticipantJoined)) > 0 { // such a platform names its room where others name the session
 			ev.Session.ID = ev.Room.ID
 		}
 	}

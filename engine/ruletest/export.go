@@ -249,7 +249,7 @@ func (w *export) events() error {
 	var before []byte
 	for i := range w.Events {
 		s := &w.Events[i]
-		raw := w.Raw || !statable(&s.Event)
+		raw := w.Raw || !statable(&s.Event, w.env.platform(s.Event.Platform))
 		if raw && s.Event.Received.Equal(last) && bytes.Equal(s.Body, before) {
 			continue // another event of the same delivery
 		}
@@ -286,11 +286,11 @@ func (w *export) events() error {
 
 // statable reports whether a test can state the event: one of a session has to
 // name it, while platforms may name its people only.
-func statable(ev *engine.Event) bool {
+func statable(ev *engine.Event, kind engine.PlatformKind) bool {
 	switch {
 	case !strings.HasPrefix(ev.Type, "session_") && !strings.HasPrefix(ev.Type, "participant_") && !strings.HasPrefix(ev.Type, "track_"):
 		return true
-	case byRoom(ev.Platform):
+	case kind.ByRoom:
 		return ev.Room.ID != ""
 	}
 	return ev.Session.ID != ""
@@ -319,10 +319,8 @@ func (w *export) body(s *Sent) (map[string]any, error) {
 // facts writes what a platform said.
 func (w *export) facts(add func(string, *yaml.Node), ev engine.Event) {
 	add("type", textNode(ev.Type))
-	if src := slices.IndexFunc(w.env.Platforms, func(k engine.PlatformKind) bool { return k.Name == ev.Platform }); src >= 0 {
-		if names := wireNames(w.env.Platforms[src], ev.Type); len(names) > 1 && names[0] != ev.Name {
-			add("name", textNode(ev.Name))
-		}
+	if names := wireNames(w.env.platform(ev.Platform), ev.Type); len(names) > 1 && names[0] != ev.Name {
+		add("name", textNode(ev.Name))
 	}
 	if ev.Test && ev.Type != engine.WebhookTest {
 		add("test", valueNode(true))

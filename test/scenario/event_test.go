@@ -135,8 +135,7 @@ func cloned(ev engine.Event, n int, late time.Duration) engine.Event {
 // decoded completes ev as its source and platform would.
 func decoded(ev engine.Event, c engine.SourceConfig, kind engine.PlatformKind) engine.Event {
 	ev.Source, ev.Platform, ev.Tenant = c.Name, c.Platform, c.Tenant
-	// These name the room only: see docs/sessions.md.
-	ev.ByRoom = ev.Session.ID == "" && (c.Platform == "openvidu-meet" || c.Platform == "openvidu2")
+	ev.ByRoom = ev.Session.ID == "" && kind.ByRoom
 	if ev.Name == "" {
 		ev.Name = wireName(kind, ev.Type)
 	}
