@@ -174,7 +174,7 @@ func TestExportHostileNames(t *testing.T) {
 	env := envOf(t, exportRules)
 	var events []ruletest.Sent
 	for i, name := range hostileNames() {
-		who := engine.Participant{ID: fmt.Sprint(i, name), Name: name, Metadata: map[string]any{"note": name, name: i}}
+		who := engine.Participant{ID: name, Name: fmt.Sprint(name, i), Metadata: map[string]any{"note": name, name: i}}
 		events = append(events, joined(i, who, name))
 	}
 	for _, keep := range []bool{false, true} {

@@ -266,3 +266,32 @@ func TestReplayIsWhatWouldHaveBeen(t *testing.T) {
 		})
 	}
 }
+
+// What failed is left to gavel runs retry; what the clock alone begins, and rules
+// on trial, are left out.
+func TestReplayLeavesOut(t *testing.T) {
+	const failing = `  - id: joined
+    when: participant_joined
+    then: [ log: "${participant.metadata.nothing.there}" ]
+`
+	const more = failing + `  - id: clock
+    when: { schedule: "0 * * * *" }
+    then: [ log: tick ]
+  - id: trial
+    when: participant_joined
+    mode: shadow
+    then: [ log: tried ]
+`
+	inWorld(t, failing, func(t *testing.T, w *world) {
+		_, stop := w.serve()
+		meetings(w)
+		stop()
+		w.use(more)
+		e, stop := w.serve()
+		defer stop()
+		x := w.replay(e)
+		if d := cmp.Diff(map[string]int{notFailed: 5}, x.Not); d != "" || x.New != 0 {
+			t.Errorf("%d new, -want +got:\n%s", x.New, d)
+		}
+	})
+}

@@ -138,6 +138,7 @@ const (
 	reportedOpen  = "reported at the quote or bracket on the line that it belongs to"
 	reportedUse   = "reported where the name is used"
 	sameMeaning   = "harmless: nothing changes (comments, spaces, quotes)"
+	comment       = "a comment now: what lacks it is reported there, if anything does"
 	freeText      = "harmless: text that people read"
 	ownName       = "harmless: a name or id of one's own"
 	openValue     = "harmless: a value nobody can know (numbers, words of metadata, addresses, meters)"
@@ -157,6 +158,9 @@ func (j *typoJudge) judge(x typo) (verdict string, problems engine.Problems) {
 	}
 	if slices.ContainsFunc(problems, func(p engine.Problem) bool { return x.opens(j.text, p) }) {
 		return reportedOpen, problems
+	}
+	if line := strings.TrimLeft(lineOf(x.text, x.line), " -"); strings.HasPrefix(line, "#") && !strings.HasPrefix(strings.TrimSpace(lineOf(j.text, x.line)), "#") {
+		return comment, problems
 	}
 	changes, ok := changesOf(j.text, x.text)
 	switch {
@@ -203,6 +207,9 @@ func (x typo) near(p engine.Problem) bool {
 		from--
 	}
 	for to < len(line) && isWord(line[to]) {
+		to++
+	}
+	for to < len(line) && line[to] == ' ' { // what follows a dash, say
 		to++
 	}
 	return p.Col <= to+2 && p.Col+p.Width >= from

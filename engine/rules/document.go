@@ -19,6 +19,7 @@ type document struct {
 	underSecret map[int]bool // see underSecretKey
 	mended      map[int]bool // lines that are read as if their value stood in quotes
 	rules       []ruleLines
+	expressions
 }
 
 // ruleLines are the lines of a rule, so that what is found before rules are

@@ -70,3 +70,55 @@ func TestCutText(t *testing.T) {
 		t.Errorf("%d bytes", len(got))
 	}
 }
+
+// TestSameData: what is within the limits is read as encoding/json reads it.
+func TestSameData(t *testing.T) {
+	e := newExprMaker(newCompiler(testDefinitions(t)), endScope(), newMutator(nil, *seed))
+	read := 0
+	for range 5_000 {
+		text := e.payload()
+		var want any
+		d := json.NewDecoder(strings.NewReader(text))
+		d.UseNumber()
+		if d.Decode(&want) == nil {
+			want = visibleAt(want, 0)
+			read++
+		}
+		if got := decodeJSON([]byte(text)); !reflect.DeepEqual(want, got) {
+			t.Fatalf("%q:\n%#v\n%#v", text, want, got)
+		}
+	}
+	if read < 2_000 {
+		t.Errorf("only %d were JSON", read)
+	}
+}
+
+// TestTooMuchData: more than an expression may look at is an error of those
+// that ask for it.
+func TestTooMuchData(t *testing.T) {
+	c := newCompiler(testDefinitions(t))
+	in := meeting()
+	in.Event.Raw = json.RawMessage(`{"m":` + wideMap(maxVisible) + `}`)
+	in.steps[0].Body = in.Event.Raw
+	for src, want := range map[string]string{
+		`raw.m != nil`:             "raw: the data has more than 100000 values",
+		`steps.crm.body.m != nil`:  "the data has more than 100000 values",
+		`steps.crm.state`:          "",
+		`session.duration > 60m`:   "",
+		`steps.crm`:                "the data has more than 100000 values",
+		`steps.crm.body?.m ?? "x"`: "the data has more than 100000 values",
+	} {
+		p, issues := c.compile(src, endScope(), wantValue)
+		if p == nil {
+			t.Errorf("%s: %+v", src, issues)
+			continue
+		}
+		got := ""
+		if _, err := p.eval(in); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: %q", src, got)
+		}
+	}
+}

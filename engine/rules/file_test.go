@@ -3,6 +3,7 @@ package rules
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -42,5 +43,18 @@ func TestReadFiles(t *testing.T) {
 	}
 	if _, err := ReadFiles(t.TempDir()); err == nil || !strings.Contains(err.Error(), "no *.yaml") {
 		t.Errorf("an empty folder: %v", err)
+	}
+}
+
+// TestPipe: a pipe that nobody writes to is not waited for.
+func TestPipe(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "a.yaml")
+	if err := exec.Command("mkfifo", pipe).Run(); err != nil {
+		t.Skip("no mkfifo here:", err)
+	}
+	for _, path := range []string{pipe, filepath.Dir(pipe)} {
+		if _, err := ReadFiles(path); err == nil || !strings.Contains(err.Error(), "a pipe that nobody writes to") {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }

@@ -36,7 +36,7 @@ const (
 	timePerFact     = time.Microsecond
 	elementsPerFact = 10
 
-	// Of all expressions of a load together: within them it takes about a second.
+	// Of all expressions of a file together: within them it takes about a second.
 	maxExpressions     = 10_000
 	maxExpressionsText = 256 << 10 // bytes
 	maxExpressionsWork = 1_000     // character classes, see classWork
@@ -256,7 +256,7 @@ func tooManyParts(width int) issue {
 	return issue{Width: max(1, width), Code: "expression-too-large", What: fmt.Sprintf("the expression has more than %d parts", maxNodes), Hint: "split it into several conditions, or keep long lists under lists:"}
 }
 
-// expressions counts those of a load.
+// expressions counts those of a file.
 type expressions struct {
 	count, bytes, work int
 	tooMany            bool // it is reported
@@ -268,14 +268,14 @@ func (x *expressions) fits(n node, src string) bool {
 	x.count++
 	x.bytes += len(src)
 	x.work += classWork(src)
-	i := issue{Code: "too-large"}
+	i := issue{Code: "too-large", Hint: "split it into several files in one folder"}
 	switch {
 	case x.count > maxExpressions:
-		i.What = fmt.Sprintf("the rules have more than %d expressions", maxExpressions)
+		i.What = fmt.Sprintf("the file has more than %d expressions", maxExpressions)
 	case x.bytes > maxExpressionsText:
-		i.What = fmt.Sprintf("the expressions of the rules have more than %d KiB together", maxExpressionsText>>10)
+		i.What = fmt.Sprintf("the expressions of the file have more than %d KiB together", maxExpressionsText>>10)
 	case x.work > maxExpressionsWork:
-		i.What, i.Hint = "the patterns of the rules have too many character classes", "write ranges such as a-z, or fewer patterns"
+		i.What, i.Hint = "the patterns of the file have too many character classes", "write ranges such as a-z, or fewer patterns"
 	default:
 		return true
 	}

@@ -50,7 +50,6 @@ type loader struct {
 	uses      []use           // facts the rule being read looks at
 	inUse     map[string]bool // definitions that are used
 	givers    map[string]node // definitions by "section name", to find the second one
-	expressions
 }
 
 // use is a fact and the expression that reads it.

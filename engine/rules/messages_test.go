@@ -53,7 +53,7 @@ func notShown() map[string]string {
 	all := map[string]string{}
 	for why, formats := range map[string][]string{
 		"its file would be large; see hostile_test.go and limits_test.go": {"the file is larger than 1 MiB", "%s is larger than %d MiB",
-			"the rules have more than %d expressions", "the expressions of the rules have more than %d KiB together", "the patterns of the rules have too many character classes"},
+			"the file has more than %d expressions", "the expressions of the file have more than %d KiB together", "the patterns of the file have too many character classes"},
 		"the parser says something else first, as far as is known": {"the expression is not valid UTF-8", "the expression cannot be read", "the expression cannot be compiled",
 			"%s is not an operator", "this cannot be called", "a condition over the elements belongs here", "this has no meaning in an expression", "there is no element here",
 			"a number needs digits behind its point", "a list that begins with [ above is not closed before this line", "a map that begins with { above is not closed before this line"},

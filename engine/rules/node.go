@@ -279,6 +279,8 @@ func (n node) isList(shape string) bool {
 			Why: "each entry of a list begins with a dash", Hint: "write " + shape}
 		if len(n.Content) > 0 && strings.HasPrefix(shape, "- log: ") && n.Content[0].Tag != reported {
 			i.Hint = fmt.Sprintf("write - %s: …", clip(n.Content[0].Value, 60))
+			n.entries()[0].addAtKey(i) // where the dash is missing
+			return false
 		}
 		n.add(i)
 	default:

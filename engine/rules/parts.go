@@ -9,8 +9,7 @@ import (
 )
 
 // Parts are the texts that a set is made of, by name: "timezone", "lists.vips",
-// "rules.long-session.if". Layout and comments are not among them. An alias is
-// its name: what it stands for is a part of its own.
+// "rules.long-session.if". Layout and comments are not among them.
 func (s *Set) Parts() map[string]string {
 	var kept saved
 	_ = json.Unmarshal(s.text, &kept) // we have written it
@@ -69,12 +68,9 @@ func onOneLine(n *yaml.Node) string {
 			all = append(all, onOneLine(c))
 		}
 		return "[" + strings.Join(all, ", ") + "]"
-	case yaml.AliasNode:
-		return "*" + n.Value
 	}
-	text := strings.Join(strings.Fields(n.Value), " ")
-	if n.Tag == "!!str" && strings.ContainsAny(n.Value, "\n\"") || n.Value == "" {
+	if n.Value == "" || strings.Contains(strings.TrimSpace(n.Value), "\n") {
 		return fmt.Sprintf("%q", n.Value)
 	}
-	return text
+	return strings.TrimSpace(n.Value)
 }

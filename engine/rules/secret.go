@@ -29,7 +29,7 @@ var (
 func referenceKinds() []string { return []string{"env", "file", "credential"} }
 
 // almostReference is a text of the form of a reference, with a kind of none.
-var almostReference = regexp.MustCompile(`^\w{1,12}:(?:[A-Z][A-Z0-9_]{2,}|/\S*)$`)
+var almostReference = regexp.MustCompile(`^\w{1,12}:(?:\w?[A-Z][A-Z0-9_]{2,}|/\S*)$`)
 
 const referenceHint = "write env:NAME, file:/path or credential:name (systemd)"
 

@@ -159,12 +159,12 @@ func openQuote(lines []string, text, message string, line int) (s syntaxError, o
 var (
 	loneWord    = regexp.MustCompile(`^\s*(?:- +)*([\w-]+)\s*$`)
 	colonInWord = regexp.MustCompile(`^\s*(?:- +)*([\w-]+ :\S*)\s*$`)
-	colonSticks = regexp.MustCompile(`^\s*(?:- +)*([\w-]+:[^\s:]\S*)`)
+	colonSticks = regexp.MustCompile(`^\s*(?:- +)*([\w.-]+:[^\s:]\S*)`)
 	dashSticks  = regexp.MustCompile(`^\s*(-[^\s-]\S*)`)
 	keyAndValue = regexp.MustCompile(`^\s*(?:- +)*([\w-]+) +\S`)
 	braceSticks = regexp.MustCompile(`^\s*(?:- +)*([\w-]+) +[\[{] `)
 	brokenSign  = regexp.MustCompile(`^\s*([^\s#]{1,2}# ?\w\S*)`)
-	tagInFront  = regexp.MustCompile(`^\s*(!\S*) +- `)
+	tagInFront  = regexp.MustCompile(`^\s*(?:- +)*(!\S*)`)
 )
 
 // written is a line without its comment and the blanks at its end.
@@ -207,8 +207,8 @@ func faultAbove(lines []string, message string, line int) (s syntaxError, ok boo
 		if span := dashSticks.FindStringSubmatchIndex(lines[i]); span != nil && lines[i] != "---" {
 			return mark(i, span[2:], "a dash without a space behind it", "put a space behind the dash")
 		}
-		if span := tagInFront.FindStringSubmatchIndex(lines[i]); span != nil {
-			return mark(i, span[2:], "a tag stands in front of the dash", "remove it")
+		if span := tagInFront.FindStringSubmatchIndex(lines[i]); span != nil && at-i < 5 {
+			return mark(i, span[2:], "what begins with ! is a tag, and no key", "remove the !")
 		}
 	}
 	if before := above(lines, at); before >= 0 {
@@ -269,10 +269,14 @@ func faultAbove(lines []string, message string, line int) (s syntaxError, ok boo
 	switch {
 	case value == "" && !strings.Contains(text, ":") && !strings.HasPrefix(strings.TrimSpace(text), "- "):
 		return mark(before, []int{above, len(text)}, `this line has no ": "`, "begin it with # if it is a comment; put a colon behind the key if there is one")
-	case value == "" || strings.Contains(value, ": ") || own <= above:
+	case value == "" || own <= above:
 		return s, false
+	case !strings.Contains(written(lines[at]), ": ") && !strings.HasSuffix(written(lines[at]), ":") && !strings.HasPrefix(strings.TrimLeft(lines[at], " "), "- "):
+		return mark(at, []int{leadingSpaces(lines[at]), len(written(lines[at]))}, `this line has no ": "`, "begin it with # if it is a comment; put a colon behind the key if there is one")
 	case strings.Contains(key, " "):
 		return mark(before, []int{above, len(head)}, fmt.Sprintf("%q is no key: a key is one word", key), "remove what stands in front of it, and indent it like the line below")
+	case strings.Contains(value, ": "):
+		return s, false
 	case opener >= 0 && strings.HasSuffix(written(lines[opener]), ":") && (above-columnOfKey(lines[opener]))%2 == 1 && (own-columnOfKey(lines[opener]))%2 == 0:
 		return mark(before, []int{above, len(text)}, "this line does not fit the one below it", fmt.Sprintf("check the indentation: it begins in column %d, and line %d in column %d", above+1, line, own+1))
 	case own == above+1 && !continued(lines, at):

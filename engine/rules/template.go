@@ -174,7 +174,7 @@ func (l *loader) template(n node, text string, p within, w want) *template {
 }
 
 // almostTemplate is what people write who know other templates.
-var almostTemplate = regexp.MustCompile(`\{\{.*?\}\}|<%.*?%>|(.?)(?:\$[A-Za-z_]\w*\.[^{}]*\}|(?:\$\w?\s*\{|[{$])\s*(?:` + factPath + `|expect\.)[^{}]*\}|\$\w\{[^{}]*\}|\$` + factPath + `)`)
+var almostTemplate = regexp.MustCompile(`\{\{.*?\}\}|<%.*?%>|(.?)(?:\$[A-Za-z_]\w*\.[^{}]*\}|(?:\$\w?\s*\{|[{$])\s*(?:` + factPath + `|expect\.)[^{}]*\}|\$\w\{[^{}]*\}|\$[^{\s]?` + factPath + `)`)
 
 // factPath is a fact as it stands in a text.
 const factPath = `(?:event|room|session|participant|recording|track|stream|artifact|source|steps|tables|failure|raw)(?:\.[A-Za-z_]\w*)+`
@@ -207,7 +207,7 @@ const maxWarned = 5
 // compile compiles the expression src, which begins at offset in the text of
 // n. It reports every mistake, and is nil if there is one.
 func (l *loader) compile(n node, src string, offset int, sc scope, w want) *program {
-	if !l.fits(n, src) {
+	if !n.doc.fits(n, src) {
 		return nil
 	}
 	program, issues := l.compiler.compile(src, sc, w)

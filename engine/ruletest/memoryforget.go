@@ -46,20 +46,13 @@ func (m *memory) forget(cutoff time.Time, told forgotten) {
 	}
 	m.forgetSessions(cutoff, needed)
 	m.eventList = slices.DeleteFunc(m.eventList, func(row *engine.EventRow) bool {
-		if needed[row.ID] || !row.Received.Before(cutoff) {
+		if !row.Received.Before(cutoff) || needed[row.ID] {
 			return false
 		}
 		told.event(row)
 		delete(m.events, row.ID)
 		return true
 	})
-	for key, rows := range m.ofSession {
-		rows = slices.DeleteFunc(rows, func(row *engine.EventRow) bool { return m.events[row.ID] == nil })
-		m.ofSession[key] = rows
-		if len(rows) == 0 {
-			delete(m.ofSession, key)
-		}
-	}
 }
 
 // forgotten is told what is forgotten.
@@ -76,6 +69,7 @@ func (m *memory) forgetSessions(cutoff time.Time, needed map[string]bool) {
 			return false
 		}
 		delete(m.sessions, x.Key)
+		delete(m.ofSession, x.Key)
 		left := slices.DeleteFunc(m.rooms[s.room], func(o *session) bool { return o == s })
 		m.rooms[s.room] = left
 		if len(left) == 0 {
