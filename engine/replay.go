@@ -104,8 +104,11 @@ func PlanReplay(tx Tx, rules Planner, r Replay, session string, now time.Time) (
 }
 
 func (p *replaying) plan(session string) (s Start, err error) {
-	if p.r.Branch == BranchOnLate {
+	switch late := p.r.Branch == BranchOnLate; {
+	case late && p.r.Awaited != "":
 		return p.late(session)
+	case late || p.r.Awaited != "" || p.r.Branch != BranchThen && p.r.Branch != BranchElse:
+		return s, notReplay(NotMatched, "no run begins like this")
 	}
 	m, in, err := p.match(p.r.Event, session)
 	switch {

@@ -3,13 +3,16 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 
 	"github.com/gavelhq/gavel/engine"
 	"github.com/gavelhq/gavel/engine/rules"
 	"github.com/gavelhq/gavel/engine/ruletest"
 	"github.com/gavelhq/gavel/engine/store"
+	"github.com/gavelhq/gavel/triggers"
 )
 
 const (
@@ -21,7 +24,15 @@ const (
 type player struct {
 	decoders  *decoders
 	rehearsal *ruletest.Rehearsal
-	queue     chan []store.Sent
+	queue     chan []played
+}
+
+// played is a stored event on its way to the players.
+type played struct {
+	store.Sent
+	decoded bool // once for all of them
+	events  []engine.Event
+	err     error
 }
 
 func (d *differ) newPlayer(set, other *rules.Set, answers *ruletest.Answers) (*player, error) {
@@ -35,14 +46,14 @@ func (d *differ) newPlayer(set, other *rules.Set, answers *ruletest.Answers) (*p
 	if err != nil {
 		return nil, err
 	}
-	return &player{dec, r, make(chan []store.Sent, batches)}, nil
+	return &player{dec, r, make(chan []played, batches)}, nil
 }
 
 // play takes what comes until there is no more.
 func (p *player) play() error {
 	for batch := range p.queue {
-		for _, s := range batch {
-			ev, ok := p.decoders.event(s)
+		for _, x := range batch {
+			ev, ok := p.event(x)
 			if !ok {
 				continue
 			}
@@ -52,6 +63,32 @@ func (p *player) play() error {
 		}
 	}
 	return nil
+}
+
+func (p *player) event(x played) (engine.Event, bool) {
+	if x.decoded {
+		return p.decoders.fill(x.Sent, x.events, x.err)
+	}
+	return p.decoders.event(x.Sent)
+}
+
+// common are the decoders of the sources that are the same for all players, but
+// for their fields.
+func common(players []*player) map[string]*triggers.Decoder {
+	same := maps.Clone(players[0].decoders.sources)
+	type kind struct{ platform, tenant string }
+	kinds := map[string]kind{}
+	for _, c := range players[0].decoders.set.Sources() {
+		kinds[c.Name] = kind{c.Platform, c.Tenant}
+	}
+	for _, p := range players[1:] {
+		maps.DeleteFunc(same, func(name string, _ *triggers.Decoder) bool {
+			return !slices.ContainsFunc(p.decoders.set.Sources(), func(c engine.SourceConfig) bool {
+				return c.Name == name && kinds[name] == kind{c.Platform, c.Tenant}
+			})
+		})
+	}
+	return same
 }
 
 // play plays the stored events with both sets at once, and compares.
@@ -108,7 +145,7 @@ func (d *differ) feed(ctx context.Context, players []*player, first int64, progr
 			}
 		})
 	}
-	hand := func(batch []store.Sent) error {
+	hand := func(batch []played) error {
 		for _, p := range players {
 			select {
 			case p.queue <- batch:
@@ -118,16 +155,22 @@ func (d *differ) feed(ctx context.Context, players []*player, first int64, progr
 		}
 		return nil
 	}
-	batch := make([]store.Sent, 0, batchSize)
+	decoders := common(players)
+	batch := make([]played, 0, batchSize)
 	err := d.reader.Sent(ctx, store.Past{Since: d.report.Start, Until: d.report.Until}, func(s store.Sent) error {
 		if !s.Received.Before(d.report.Since) {
 			d.report.Events++
 		}
-		if batch = append(batch, s); len(batch) < batchSize {
+		x := played{Sent: s}
+		if dec := decoders[s.Source]; dec != nil {
+			x.decoded = true
+			x.events, x.err = dec.Decode(s.Raw, s.Received)
+		}
+		if batch = append(batch, x); len(batch) < batchSize {
 			return nil
 		}
 		full := batch
-		batch = make([]store.Sent, 0, batchSize)
+		batch = make([]played, 0, batchSize)
 		progress.at(s.Seq-first, "")
 		return hand(full)
 	})

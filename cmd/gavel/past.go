@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gavelhq/gavel/engine"
 	"github.com/gavelhq/gavel/engine/rules"
@@ -46,12 +47,17 @@ func (d *decoders) event(s store.Sent) (ev engine.Event, ok bool) {
 		return ev, false
 	}
 	all, err := dec.Decode(s.Raw, s.Received)
+	return d.fill(s, all, err)
+}
+
+// fill is event, behind decoding. What all has may be another set's as well.
+func (d *decoders) fill(s store.Sent, all []engine.Event, err error) (ev engine.Event, ok bool) {
 	if err != nil || s.Part >= len(all) {
 		d.broken++
 		return ev, false
 	}
 	ev = all[s.Part]
-	ev.ID = s.ID
+	ev.ID, ev.Derived = s.ID, slices.Clip(ev.Derived)
 	_ = d.set.Fill(&ev) // a field that fails leaves its fact, as it does when the event comes
 	return ev, true
 }

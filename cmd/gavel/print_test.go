@@ -192,7 +192,7 @@ func TestMajor(t *testing.T) {
 
 func TestAnnotation(t *testing.T) {
 	got := annotation(engine.Problem{File: "a,b:c.yaml", Line: 3, Col: 7, Code: "x", What: "100% wrong\x1b[2J", Hint: "two\nlines"})
-	want := "::error file=a%2Cb%3Ac.yaml,line=3,col=7,title=x::100%25 wrong[2J%0Ahint: two%0Alines"
+	want := "::error file=a%2Cb%3Ac.yaml,line=3,endLine=3,col=7,endColumn=8,title=x::100%25 wrong[2J%0Ahint: two%0Alines"
 	if got != want {
 		t.Errorf("got %q", got)
 	}

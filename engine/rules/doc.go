@@ -17,8 +17,13 @@
 // Keys are checked on the nodes, because a decoder says neither where a
 // mistake is nor all of them at once. node.go holds what all sections share: a
 // node that knows its file, its key and its rule, and reports problems at its
-// place. document.go finds the place of a character within a quoted value and
-// keeps secrets out of the lines that are shown.
+// place. place.go finds the place of a character of a value, however it is
+// quoted or folded; document.go and leak.go keep secrets out of what is shown.
+//
+// syntax.go searches a file that is no YAML for the slip of the finger behind
+// it. alias.go knows what people mean by the words of other tools. doubt.go
+// and exprdoubt.go warn of what loads and is hardly meant. docs/validate.md
+// lists every code; a test holds it to the fixtures.
 //
 // # Values and expressions
 //

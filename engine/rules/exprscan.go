@@ -234,6 +234,9 @@ end:
 	word := string(s.src[start:s.i])
 	if numberWord.MatchString(word) {
 		plain := strings.ReplaceAll(word, "_", "")
+		if len(plain) > 1 && plain[1] >= '0' && plain[1] <= '9' { // expr reads 010 as 10
+			plain = strings.TrimLeft(plain, "0")
+		}
 		_, err := strconv.ParseInt(plain, 0, 64)
 		f, errFloat := strconv.ParseFloat(plain, 64)
 		if isWhole := !strings.ContainsAny(plain, ".eE") || strings.HasPrefix(strings.ToLower(plain), "0x"); isWhole && errors.Is(err, strconv.ErrRange) || !isWhole && (errFloat != nil || math.IsInf(f, 0)) {

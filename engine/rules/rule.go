@@ -88,7 +88,18 @@ func (l *loader) readRules(n node) {
 	}
 }
 
+// looksLikeRule reports whether an entry has a key of a rule, be it misspelt.
+func (n node) looksLikeRule() bool {
+	return slices.ContainsFunc(n.entries(), func(e node) bool {
+		return closest(e.name(), ruleKeys()) != "" || meant(e.name(), "keys of a rule") != ""
+	})
+}
+
 func (l *loader) readRule(n node) {
+	if len(n.Content) > 0 && !n.looksLikeRule() {
+		n.missing("this entry is no rule: it has none of its keys", "check the indentation; a rule has id:, when: and then:")
+		return
+	}
 	r := &rule{node: n, body: body(n), branches: map[string][]*step{}}
 	r.Enabled, r.File, r.Line = true, n.doc.name, n.Line
 	if id, ok := l.readID(n); ok {

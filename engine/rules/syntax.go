@@ -160,6 +160,7 @@ var (
 	loneWord    = regexp.MustCompile(`^\s*(?:- +)*([\w-]+)\s*$`)
 	colonInWord = regexp.MustCompile(`^\s*(?:- +)*([\w-]+ :\S*)\s*$`)
 	colonSticks = regexp.MustCompile(`^\s*(?:- +)*([\w.-]+:[^\s:]\S*)`)
+	looseDash   = regexp.MustCompile(`^\s*(-) {2,}[\w.-]+:`)
 	dashSticks  = regexp.MustCompile(`^\s*(-[^\s-]\S*)`)
 	keyAndValue = regexp.MustCompile(`^\s*(?:- +)*([\w-]+) +\S`)
 	braceSticks = regexp.MustCompile(`^\s*(?:- +)*([\w-]+) +[\[{] `)
@@ -212,6 +213,13 @@ func faultAbove(lines []string, message string, line int) (s syntaxError, ok boo
 		}
 	}
 	if before := above(lines, at); before >= 0 {
+		for _, pair := range [][2]int{{at, before}, {before, at}} {
+			span := looseDash.FindStringSubmatchIndex(lines[pair[0]])
+			apart := columnOfKey(lines[pair[0]]) - columnOfKey(lines[pair[1]])
+			if span != nil && apart >= -1 && apart <= 1 && !strings.HasPrefix(strings.TrimLeft(lines[pair[1]], " "), "-") {
+				return mark(pair[0], span[2:], "a dash begins an entry of a list, and this key belongs to the lines around it", "remove the dash")
+			}
+		}
 		if span := colonSticks.FindStringSubmatchIndex(lines[before]); span != nil && !strings.Contains(written(lines[before]), ": ") {
 			return mark(before, span[2:], `this line has no ": "`, "put a space after the colon")
 		}

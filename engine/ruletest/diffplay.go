@@ -34,11 +34,11 @@ type Rehearsal struct {
 const (
 	// tidyEvery is how often what is over is forgotten, and remembered how long
 	// events and sessions stay that nothing waits for: no delivery is so late.
-	tidyEvery  = 6 * time.Hour
-	remembered = 26 * time.Hour
+	tidyEvery  = 3 * time.Hour
+	remembered = 12 * time.Hour
 	// maxInputs is of how many runs of a changed rule what they saw is kept, for
 	// saying why the others do not make them; maxSeen, how long its lists may be.
-	maxInputs = 1000
+	maxInputs = 300
 	maxSeen   = 50
 )
 

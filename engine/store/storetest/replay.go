@@ -121,10 +121,18 @@ func testReplayDone(t *testing.T, h *harness) {
 		engine.NotDone, engine.NotDone, engine.NotDone, engine.NotPending)
 	settle(time.Hour)
 	h.becomes(t, []engine.Replay{held}, engine.NotDone)
-	// Not what was done: another beginning.
-	other := past(engine.ChatMessage, chat)
-	other.Branch = engine.BranchElse
-	h.becomes(t, []engine.Replay{other}, engine.NotMatched)
+	// Not what was done, and nothing that could be.
+	for _, change := range []func(*engine.Replay){
+		func(r *engine.Replay) { r.Branch = engine.BranchElse },
+		func(r *engine.Replay) { r.Branch = engine.BranchOnLate },
+		func(r *engine.Replay) { r.Branch = "then/0/on_failure" },
+		func(r *engine.Replay) { r.Awaited = failed },
+		func(r *engine.Replay) { r.Shadow = true },
+	} {
+		other := past(engine.ChatMessage, chat)
+		change(&other)
+		h.becomes(t, []engine.Replay{other}, engine.NotMatched)
+	}
 	stop()
 }
 
