@@ -78,7 +78,7 @@ what begins there does not count.`,
   gavel diff --rules new.yaml --since 30d
   gavel diff --against rules.yaml.old --rule long-session
   gavel diff --against shadow
-  gavel diff --exit-code -o json > diff.json       1 if anything differs`,
+  gavel diff --exit-code -o json > diff.json       1 if anything would be done otherwise`,
 		Args:        cobra.NoArgs,
 		Annotations: map[string]string{"formats": "table,json"},
 		RunE:        func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) },
@@ -91,7 +91,7 @@ what begins there does not count.`,
 	f.DurationVar(&d.timeout, "session-timeout", 24*time.Hour, "as of gavel serve: the `time` of silence after which a session has ended")
 	f.StringArrayVar(&d.only, "rule", nil, "only this `rule`; may be given again")
 	f.IntVar(&d.limit, "limit", 0, "at most `n` differences of each rule (default: 3 for people, all in JSON)")
-	f.BoolVar(&d.exitCode, "exit-code", false, "exit with 1 if anything differs")
+	f.BoolVar(&d.exitCode, "exit-code", false, "exit with 1 if anything would be done otherwise")
 	f.BoolVar(&d.noProgress, "no-progress", false, "do not say how far it is")
 	return cmd
 }

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/gavelhq/gavel/engine"
 	"github.com/gavelhq/gavel/engine/rules"
@@ -35,13 +36,13 @@ type played struct {
 	err     error
 }
 
-func (d *differ) newPlayer(set, other *rules.Set, answers *ruletest.Answers) (*player, error) {
+func (d *differ) newPlayer(ctx context.Context, start time.Time, set, other *rules.Set, answers *ruletest.Answers) (*player, error) {
 	dec, err := newDecoders(d.kinds, set)
 	if err != nil {
 		return nil, fail(exitFindings, err, "")
 	}
 	r, err := ruletest.NewRehearsal(ruletest.RehearsalOptions{
-		Rules: set, Actions: d.acts, Start: d.report.Start, Since: d.report.Since, Timeout: d.timeout, Answers: answers, Other: other,
+		Rules: set, Actions: d.acts, Start: start, Since: d.report.Since, Timeout: d.timeout, Answers: answers, Other: other, Stop: ctx.Err,
 	})
 	if err != nil {
 		return nil, err
@@ -110,7 +111,7 @@ func (d *differ) play(ctx context.Context, before, after *rules.Set) error {
 	debug.SetGCPercent(200) // much is kept for long, and little time spent on looking what is not
 	var players [2]*player
 	for i, sets := range [2][2]*rules.Set{{before, after}, {after, before}} {
-		if players[i], err = d.newPlayer(sets[0], sets[1], answers); err != nil {
+		if players[i], err = d.newPlayer(ctx, begins(extent, r.Start), sets[0], sets[1], answers); err != nil {
 			return err
 		}
 		defer players[i].rehearsal.Close()
@@ -126,6 +127,15 @@ func (d *differ) play(ctx context.Context, before, after *rules.Set) error {
 	}
 	r.Diff = ruletest.Compare(players[0].rehearsal, players[1].rehearsal, d.only...)
 	return nil
+}
+
+// begins is when a rehearsal begins that is to begin at start: not before there
+// are events, or the schedules of years would be played for nothing.
+func begins(x store.Extent, start time.Time) time.Time {
+	if x.First.After(start) {
+		return x.First
+	}
+	return start
 }
 
 // feed reads the events once and hands them to all players, who work side by

@@ -35,8 +35,25 @@ func (d *differ) print() error {
 	d.printSame()
 	d.printTargets()
 	d.line("", "\nPlan: %s to add, %s to remove, %s changed%s.", many(r.More, "action"), grouped(r.Less), grouped(r.Different), d.openEnd())
+	d.printFailures()
 	d.line("", "Nothing was sent.")
 	return nil
+}
+
+// printFailures says how many more runs would fail: what they do not do is no
+// action that is removed.
+func (d *differ) printFailures() {
+	var runs ruletest.Pair
+	for _, r := range d.report.Rules {
+		runs.Before += r.Failed.Before
+		runs.After += r.Failed.After
+	}
+	switch n := runs.After - runs.Before; {
+	case n > 0:
+		d.line(red, "%s would fail that did not.", many(n, "more run"))
+	case n < 0:
+		d.line(green, "%s would fail than before.", many(-n, "fewer run"))
+	}
 }
 
 // line prints a line for people, in a colour.
@@ -172,6 +189,10 @@ func (d *differ) printRule(r ruletest.RuleDiff) {
 		fmt.Fprintf(d.app.out, "   %s", cut(cleanCell(changesText(r.Changes)), 160))
 	}
 	fmt.Fprintln(d.app.out)
+	if !r.Differs() {
+		d.line("", "      nothing in this period shows a difference (%s)", many(max(r.Runs.Before, r.Runs.After), "run"))
+		return
+	}
 	d.printPair("failed runs", r.Failed)
 	d.printPair("errors in conditions", r.Errors)
 	all := bundles(r.Differences)

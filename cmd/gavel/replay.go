@@ -103,6 +103,9 @@ func (r *replayer) run(ctx context.Context) (err error) {
 		return err
 	}
 	if err := r.find(ctx); err != nil {
+		if ctx.Err() != nil {
+			return fail(exitInterrupted, nil, "")
+		}
 		return err
 	}
 	if r.report.Sent = r.send; r.send && r.report.New > 0 {

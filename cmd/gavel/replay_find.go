@@ -68,14 +68,18 @@ func (r *replayer) find(ctx context.Context) error {
 	if err != nil {
 		return fail(exitUnreadable, err, "")
 	}
+	extent, err := r.reader.Extent(ctx, start, r.report.Until)
+	if err != nil {
+		return fail(exitUnreadable, err, "")
+	}
 	rehearsal, err := ruletest.NewRehearsal(ruletest.RehearsalOptions{
-		Rules: r.set, Actions: r.acts, Start: start, Since: r.report.Since, Timeout: r.timeout, Answers: answers,
+		Rules: r.set, Actions: r.acts, Start: begins(extent, start), Since: r.report.Since, Timeout: r.timeout, Answers: answers, Stop: ctx.Err,
 	})
 	if err != nil {
 		return err
 	}
 	defer rehearsal.Close()
-	if err := r.play(ctx, rehearsal, start); err != nil {
+	if err := r.play(ctx, rehearsal, start, extent); err != nil {
 		return err
 	}
 	var owned ruletest.Owned
@@ -115,14 +119,10 @@ func (r *replayer) find(ctx context.Context) error {
 }
 
 // play plays the events of the period, and of a day before it.
-func (r *replayer) play(ctx context.Context, rehearsal *ruletest.Rehearsal, start time.Time) error {
+func (r *replayer) play(ctx context.Context, rehearsal *ruletest.Rehearsal, start time.Time, extent store.Extent) error {
 	decoders, err := newDecoders(r.kinds, r.set)
 	if err != nil {
 		return fail(exitFindings, err, "")
-	}
-	extent, err := r.reader.Extent(ctx, start, r.report.Until)
-	if err != nil {
-		return fail(exitUnreadable, err, "")
 	}
 	progress := r.app.newProgress("replaying (dry run)", extent.To-extent.From+1, r.noProgress)
 	defer progress.end()

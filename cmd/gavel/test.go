@@ -59,6 +59,7 @@ type tester struct {
 	paths   []string // of sets, in order
 	results []ruletest.Timed
 	invalid engine.Problems // mistakes in test files
+	stop    func() error
 }
 
 // testedRules are rules and what tests have seen of them.
@@ -68,7 +69,7 @@ type testedRules struct {
 	coverage *ruletest.Coverage
 }
 
-func (t *tester) run(_ *cobra.Command, args []string) (err error) {
+func (t *tester) run(cmd *cobra.Command, args []string) (err error) {
 	if t.pattern, err = regexp.Compile(t.only); err != nil {
 		return fail(exitUsage, fmt.Errorf("--run cannot be %q", t.only), "it is a regular expression: "+err.Error())
 	}
@@ -76,10 +77,13 @@ func (t *tester) run(_ *cobra.Command, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	t.kinds, t.actions = t.platforms(), actions.Builtin(actions.Options{Now: t.now})
+	t.kinds, t.actions, t.stop = t.platforms(), actions.Builtin(actions.Options{Now: t.now}), cmd.Context().Err
 	for _, name := range files {
 		if err := t.file(name); err != nil {
 			return err
+		}
+		if t.stop() != nil {
+			return fail(exitInterrupted, nil, "")
 		}
 	}
 	switch {
@@ -206,7 +210,7 @@ func (t *tester) load(path string) (*testedRules, error) {
 	}
 	s := &testedRules{path: path, coverage: ruletest.NewCoverage(set, t.coverage)}
 	s.env = ruletest.Env{
-		Rules: set, Actions: t.actions, Platforms: t.kinds, Sample: t.sample, Change: changedSample,
+		Rules: set, Actions: t.actions, Platforms: t.kinds, Sample: t.sample, Change: changedSample, Stop: t.stop,
 		Decode: func(source string, body []byte, received time.Time) ([]engine.Event, error) {
 			return known.sources[source].Decode(body, received)
 		},

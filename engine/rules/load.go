@@ -48,6 +48,7 @@ type loader struct {
 	shadows   []shadowOf
 	listFiles []listFile
 	uses      []use           // facts the rule being read looks at
+	readsRaw  bool            // some expression looks at a payload
 	inUse     map[string]bool // definitions that are used
 	givers    map[string]node // definitions by "section name", to find the second one
 }
@@ -182,8 +183,8 @@ func (l *loader) read() {
 	if l.out.errors() == 0 {
 		l.warnEmpty()
 		l.doubtRepeated()
+		l.doubtUnused()
 	}
-	l.doubtUnused()
 }
 
 // warnEmpty says what makes a set without mistakes useless.
@@ -202,7 +203,10 @@ func (l *loader) warnEmpty() {
 }
 
 func (l *loader) readVersion(n node) {
-	if v, ok := n.whole(); ok && v != 1 {
+	before := len(l.out.found)
+	v, ok := n.whole()
+	l.out.explain(before, "wrong-type", "write version: 1")
+	if ok && v != 1 {
 		n.add(issue{Code: "unknown-version", What: fmt.Sprintf("version %d is not known to this gavel", v), Hint: "write version: 1"})
 	}
 }
@@ -252,6 +256,7 @@ func (l *loader) use(n node, p *program, sc scope) {
 		l.inUse[thing] = true
 	}
 	for _, fact := range p.facts() {
+		l.readsRaw = l.readsRaw || fact == "raw" || strings.HasSuffix(fact, ".raw")
 		fact, ofTrigger := strings.CutPrefix(fact, "trigger.")
 		l.uses = append(l.uses, use{fact, n, sc.trigger != nil && !ofTrigger})
 	}

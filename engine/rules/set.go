@@ -15,6 +15,7 @@ type Set struct {
 	text     []byte
 	paths    []string
 	loc      *time.Location
+	readsRaw bool
 	compiler *compiler // of conditions that are not the rules' own: see Condition
 	rules    []*rule
 	byID     map[string]*rule
@@ -35,6 +36,10 @@ func (s *Set) Revision() string { return s.revision }
 
 // Text is what [LoadRevision] reads.
 func (s *Set) Text() []byte { return s.text }
+
+// ReadsRaw reports whether any expression looks at a payload, so that it has to be
+// kept with its event.
+func (s *Set) ReadsRaw() bool { return s.readsRaw }
 
 // Sources are the configured senders, their secrets resolved.
 func (s *Set) Sources() []engine.SourceConfig { return slices.Clone(s.sources) }

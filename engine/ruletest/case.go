@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ const (
 	// longest is for how long a test without until: goes on after its last event.
 	longest = 31 * 24 * time.Hour
 	// maxMoments is at how many moments something may happen.
-	maxMoments = 100_000
+	maxMoments = 10_000
 )
 
 // play is a test on stage.
@@ -76,7 +77,7 @@ func (e *Env) Run(f *File, c *Case) *Result {
 // perform lets everything happen.
 func (p *play) perform() (err error) {
 	p.stage, err = NewStage(StageOptions{
-		Rules: p.env.Rules, Actions: p.env.Actions, Start: p.c.Start.UTC(), Answer: p.answer, Saw: p.saw,
+		Rules: p.env.Rules, Actions: p.env.Actions, Start: p.c.Start.UTC(), Answer: p.answer, Saw: p.saw, Stop: p.env.Stop,
 	})
 	if err != nil {
 		return err
@@ -359,7 +360,6 @@ type deed struct {
 	kind, rule, step string
 	at               time.Time
 	with             map[string]any
-	given            json.RawMessage
 }
 
 // deeds are all actions of the rules compared, oldest first.
@@ -373,11 +373,38 @@ func (p *play) deeds() []deed {
 			if p.env.kind(rec.Action) == nil || rec.State != engine.StepDone && rec.State != engine.StepShadow {
 				continue
 			}
-			all = append(all, deed{kind: rec.Action, rule: r.Rule, step: rec.ID, at: rec.Started, with: readParams(rec.With), given: rec.With})
+			all = append(all, deed{kind: rec.Action, rule: r.Rule, step: rec.ID, at: rec.Started, with: p.params(&rec)})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b deed) int { return a.at.Compare(b.at) })
 	return all
+}
+
+// params are the parameters of a step as its action uses them: those that are
+// empty and that its connection has a default for are this default.
+func (p *play) params(rec *engine.StepRecord) map[string]any {
+	with := readParams(rec.With)
+	kind := p.env.kind(rec.Action)
+	conn, err := p.env.Rules.Connection(rec.Action, rec.Via)
+	if err != nil || with == nil || kind.Conn == nil {
+		return with
+	}
+	defaults := reflect.Indirect(reflect.ValueOf(conn))
+	for i := range kind.Params.NumField() {
+		f := kind.Params.Field(i)
+		name := keyOfField(f)
+		if v := with[name]; !marked(f, "inherit") || v != nil && v != "" {
+			continue
+		}
+		for k := range defaults.NumField() {
+			held := kind.Conn.Field(k)
+			if keyOfField(held) == name && held.Type == f.Type && !defaults.Field(k).IsZero() {
+				text, _ := json.Marshal(map[string]any{name: defaults.Field(k).Interface()}) // of the type of a parameter
+				with[name] = readParams(text)[name]
+			}
+		}
+	}
+	return with
 }
 
 // readParams reads parameters, their numbers as they are written.

@@ -23,6 +23,8 @@ type Env struct {
 	// Decode is what a source makes of a body received at a time, but for its
 	// fields.
 	Decode func(source string, body []byte, received time.Time) ([]engine.Event, error)
+	// Stop breaks a test off, see [StageOptions].
+	Stop func() error
 }
 
 // Draft is a test file that has been parsed, and not been checked yet.
@@ -63,7 +65,7 @@ func (d *Draft) Check(env Env) (*File, engine.Problems) {
 	r := &decoder{env: env, zone: env.Rules.Location(), file: &File{Name: d.name}}
 	r.record(d.root, reflect.ValueOf(r.file).Elem(), "keys of a test file")
 	for _, e := range d.root.Entries() {
-		if e.Key() == "version" && r.file.Version > 1 {
+		if e.Key() == "version" && r.file.Version != 1 && whole {
 			e.Report(rules.Issue{Code: "unknown-version", What: fmt.Sprintf("version %d is not known to this gavel", r.file.Version), Hint: "write version: 1"})
 		}
 	}
@@ -234,10 +236,18 @@ func (d *decoder) plain(n rules.Node, dst reflect.Value, several bool) (ok bool)
 
 // list reads the entries of a list. An empty one is not nil.
 func (d *decoder) list(n rules.Node, dst reflect.Value, several bool) bool {
-	if !several && !n.List("- …") {
+	shape := "- …"
+	if len(n.Content) == 0 {
+		shape = n.Key() + ": []"
+	}
+	if !several && !n.List(shape) {
 		return false
 	}
 	all := n.OneOrMore()
+	if several && len(all) == 0 {
+		n.Report(rules.Issue{Code: "empty-value", What: fmt.Sprintf("%q is an empty list", n.Key()), Hint: "give it an entry, or leave the key out"})
+		return false
+	}
 	dst.Set(reflect.MakeSlice(dst.Type(), len(all), len(all)))
 	ok := true
 	for i, c := range all {
@@ -288,6 +298,16 @@ func (d *decoder) moment(n rules.Node, to *time.Time) bool {
 	return true
 }
 
+// clockTime reads a time of day.
+func clockTime(text string) (t time.Time, ok bool) {
+	for _, layout := range []string{"15:04", "15:04:05"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, true
+		}
+	}
+	return t, false
+}
+
 // momentOf is the moment that text names: prev is the one before it.
 func momentOf(text string, prev time.Time, zone *time.Location) (time.Time, error) {
 	if later, ok := strings.CutPrefix(text, "+"); ok {
@@ -297,11 +317,9 @@ func momentOf(text string, prev time.Time, zone *time.Location) (time.Time, erro
 		}
 		return prev.Add(d), nil
 	}
-	for _, layout := range []string{"15:04", "15:04:05"} {
-		if t, err := time.Parse(layout, text); err == nil {
-			day := prev.In(zone)
-			return time.Date(day.Year(), day.Month(), day.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), zone), nil
-		}
+	if t, ok := clockTime(text); ok {
+		day := prev.In(zone)
+		return time.Date(day.Year(), day.Month(), day.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), zone), nil
 	}
 	for _, layout := range []string{"2006-01-02 15:04", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02T15:04:05", time.RFC3339} {
 		if t, err := time.ParseInLocation(layout, text, zone); err == nil {

@@ -19,7 +19,7 @@ const (
 
 // Diff is how two rule sets differ in what they do about the same events.
 type Diff struct {
-	Rules   []RuleDiff `json:"rules"`   // that differ, those with other billing first
+	Rules   []RuleDiff `json:"rules"`   // that differ or read otherwise, those with other billing first
 	Same    []SameRule `json:"same"`    // the other ones
 	Shared  []Change   `json:"changed"` // of what the rules have in common: lists, sources, …
 	Targets []Total    `json:"targets"`
@@ -93,8 +93,14 @@ type SameRule struct {
 	Errors  int    `json:"errors"`
 }
 
-func (d *RuleDiff) differs() bool {
+// Differs reports whether the rule does anything else than before.
+func (d *RuleDiff) Differs() bool {
 	return len(d.Differences) > 0 || d.Failed.differs() || d.Errors.differs()
+}
+
+// reads reports whether the rule itself is another one.
+func (d *RuleDiff) reads() bool {
+	return d.Is == RuleChanged || d.Is == RuleAdded || d.Is == RuleRemoved
 }
 
 // Change is a part of the rules that reads otherwise: "if", "lists.vips". An
@@ -134,9 +140,10 @@ type Total struct {
 	Pair
 }
 
-// Differs reports whether anything does.
+// Differs reports whether anything would be done otherwise: a rule that reads
+// otherwise and does the same is no difference.
 func (d *Diff) Differs() bool {
-	return len(d.Rules) > 0 || d.Problems.differs() ||
+	return slices.ContainsFunc(d.Rules, func(r RuleDiff) bool { return r.Differs() }) || d.Problems.differs() ||
 		slices.ContainsFunc(d.Targets, func(t Total) bool { return t.differs() }) ||
 		slices.ContainsFunc(d.Meters, func(m Meter) bool { return m.Differs() })
 }
@@ -165,7 +172,7 @@ func wanted(rule string, only []string) bool { return len(only) == 0 || slices.C
 
 // take takes in what came of comparing a rule.
 func (d *Diff) take(r RuleDiff) {
-	if !r.differs() {
+	if !r.Differs() && !r.reads() {
 		d.Same = append(d.Same, SameRule{r.Rule, r.Runs.After, r.Actions.After, r.Failed.After, r.Errors.After})
 		return
 	}

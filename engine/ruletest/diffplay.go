@@ -19,6 +19,7 @@ type RehearsalOptions struct {
 	Timeout time.Duration // see [StageOptions]
 	Answers *Answers      // nil: nobody knows any
 	Other   *rules.Set    // that it is compared with
+	Stop    func() error  // see [StageOptions]
 }
 
 // Rehearsal is a rule set played over past events. Nothing leaves it: actions are
@@ -44,7 +45,7 @@ const (
 
 // NewRehearsal begins at o.Start, with nothing known of what was before.
 func NewRehearsal(o RehearsalOptions) (*Rehearsal, error) {
-	so := StageOptions{Rules: o.Rules, Actions: o.Actions, Start: o.Start, Timeout: o.Timeout}
+	so := StageOptions{Rules: o.Rules, Actions: o.Actions, Start: o.Start, Timeout: o.Timeout, Stop: o.Stop}
 	if o.Answers != nil {
 		so.Answer = o.Answers.Answer
 	}

@@ -23,6 +23,9 @@ type StageOptions struct {
 	Answer func(run *engine.Run, call engine.Call) (engine.Result, error)
 	// Saw is told of every evaluation of the rules for an event, before it; nil: nobody is.
 	Saw func(in engine.MatchInput)
+	// Stop is asked again and again while the time goes on: an error ends it with
+	// that error. nil: nothing does.
+	Stop func() error
 }
 
 // Stage is a server that lives in memory, at a time of its own. It is the same
@@ -117,17 +120,19 @@ func (s *Stage) rehearsed(k engine.ActionKind) engine.ActionKind {
 
 // Use changes the rules, as a reload does.
 func (s *Stage) Use(set *rules.Set) (engine.Switched, error) {
-	out, err := s.engine.Use(context.Background(), watched{set, s.o.Saw}, set.Connection)
+	out, err := s.engine.Use(context.Background(), watched{set, s.o.Saw, s.store}, set.Connection)
 	if err == nil {
 		s.rules = set
 	}
 	return out, err
 }
 
-// watched are rules that tell of every evaluation for an event.
+// watched are rules that tell of every evaluation for an event, and of how long
+// what they count counts.
 type watched struct {
 	*rules.Set
-	saw func(engine.MatchInput)
+	saw   func(engine.MatchInput)
+	store *memory
 }
 
 // Match implements [engine.Planner].
@@ -135,7 +140,13 @@ func (w watched) Match(in engine.MatchInput) []engine.Match {
 	if w.saw != nil {
 		w.saw(in)
 	}
-	return w.Set.Match(in)
+	all := w.Set.Match(in)
+	for _, m := range all {
+		if m.Count != nil {
+			w.store.within[m.Rule] = max(w.store.within[m.Rule], m.Count.Within)
+		}
+	}
+	return all
 }
 
 // errDown is what a server that is down answers.
@@ -152,6 +163,9 @@ func (s *Stage) Deliver(ev engine.Event, key string) (engine.Accepted, error) {
 		return engine.Accepted{}, errDown
 	}
 	s.busy = 0
+	if !s.rules.ReadsRaw() {
+		ev.Raw = nil // it can be large, and nobody will ask for it
+	}
 	var keys []engine.DedupeKey
 	if key != "" {
 		keys = []engine.DedupeKey{{ID: key}}
@@ -172,6 +186,11 @@ func (s *Stage) Pass(t time.Time) error {
 		next, some := s.store.next()
 		if !some || next.After(t) {
 			break
+		}
+		if s.o.Stop != nil {
+			if err := s.o.Stop(); err != nil {
+				return err
+			}
 		}
 		s.clock = later(s.clock, next)
 		s.store.happen()
