@@ -237,11 +237,27 @@ func (ch charge) note(p billingParams) string {
 	return note
 }
 
+// exampleKey is a key that events of these types have.
+func exampleKey(types []string) string {
+	of := func(prefix string) bool {
+		return !slices.ContainsFunc(types, func(t string) bool { return !strings.HasPrefix(t, prefix) })
+	}
+	switch {
+	case of("recording_"):
+		return "${recording.id}"
+	case of("participant_"):
+		return `"${session.id} ${participant.id}"`
+	case of("artifact_"):
+		return "${artifact.id}"
+	}
+	return "${session.id}"
+}
+
 // checkBilling finds at load what can be known without an event.
 func checkBilling(in engine.CheckInput) []engine.Complaint {
 	f := &findings{}
 	if len(givenOf(in, "key")) == 0 && slices.ContainsFunc(in.When, func(t string) bool { return t != engine.SessionEnded }) {
-		f.complain("key", "billing on "+strings.Join(in.When, ", ")+" needs a key", "say what is billed only once: key: ${recording.id}")
+		f.complain("key", "billing on "+strings.Join(in.When, ", ")+" needs a key", "say what is billed only once: key: "+exampleKey(in.When))
 	}
 	if price, ok := in.With["price"]; ok {
 		if _, _, _, err := parsePrice(fmt.Sprint(price)); err != nil {

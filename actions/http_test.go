@@ -166,7 +166,7 @@ func TestCheckHTTP(t *testing.T) {
 		{map[string]any{"get": "https://crm.example.com/api/x", "via": "crm"}, "", crm, ""},
 		{map[string]any{"get": "/x"}, "", &httpConn{Base: crm.Base, Bearer: engine.NewSecret("a"), Headers: map[string]engine.Secret{"authorization": engine.NewSecret("b")}}, "via: the connection says Authorization twice, as a header and by bearer (warning)"},
 		{map[string]any{"get": "/x"}, "", &httpConn{Base: crm.Base, Bearer: engine.NewSecret("Bearer a")}, "via: the connection's bearer begins with the word Bearer, which is put before it anyway (warning)"},
-		{map[string]any{"get": "/x"}, "", &httpConn{Base: crm.Base, Bearer: engine.NewSecret("a"), User: "b"}, "via: the connection has both bearer and user or password: bearer is sent (warning)"},
+		{map[string]any{"get": "/x"}, "", &httpConn{Base: crm.Base, Bearer: engine.NewSecret("a"), User: "b"}, "via: the connection has both bearer and user or password, and bearer is sent (warning)"},
 		{map[string]any{"get": "/x"}, "", &httpConn{Base: crm.Base, Password: engine.NewSecret("a")}, "via: the connection has a password without a user, so it is not sent (warning)"},
 		{map[string]any{}, "get", &httpConn{Base: "http://crm.example.com"}, "via.base: the request goes to crm.example.com without TLS: anyone on the way can read and change it (warning)"},
 		{map[string]any{"get": "/x"}, "", &httpConn{Base: "crm.example.com"}, "via.base: the connection's base is not a URL"},

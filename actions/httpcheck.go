@@ -54,7 +54,7 @@ func (c *httpConn) check(f *findings) {
 		}
 	}
 	if bearer != "" && basic {
-		f.warn(aboutConn, "the connection has both bearer and user or password: bearer is sent", "keep one of them")
+		f.warn(aboutConn, "the connection has both bearer and user or password, and bearer is sent", "keep one of them")
 	}
 	if word, _, more := strings.Cut(bearer, " "); more && strings.EqualFold(word, "bearer") {
 		f.warn(aboutConn, "the connection's bearer begins with the word Bearer, which is put before it anyway", "leave the word out of it")

@@ -37,9 +37,9 @@ func checkSlackConn(in engine.CheckInput, conn *slackConn, f *findings) {
 	case conn.Token.IsZero() && !webhook:
 		f.complain(aboutConn, "the connection has neither token nor url", "token: env:SLACK_BOT_TOKEN")
 	case !conn.Token.IsZero() && webhook:
-		f.complain(aboutConn, "the connection has both token and url", "keep the token: it can do more")
+		f.complain(aboutConn, "the connection has both token and url", "keep the token, which can do more")
 	case webhook && len(givenOf(in, "thread")) > 0:
-		f.complain("thread", "an incoming webhook cannot thread", "use a connection with a bot token: token: env:SLACK_BOT_TOKEN")
+		f.complain("thread", "an incoming webhook cannot thread", "use a connection with token: env:SLACK_BOT_TOKEN")
 	case !webhook && conn.Channel == "" && len(givenOf(in, "channel")) == 0:
 		f.complain("", "the message has no channel", "give the step or its connection a channel: channel: ops")
 	}

@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -22,6 +24,9 @@ type Replay struct {
 	LateBy time.Duration `json:"late_by,omitempty"`
 	Source Source        `json:"source,omitzero"` // its figures then
 }
+
+// MaxReplayEvents is how many events a run of count or digest may name.
+const MaxReplayEvents = maxEvents
 
 // Why a run is not replayed.
 const (
@@ -76,20 +81,22 @@ func notReplay(why, format string, args ...any) error {
 type replaying struct {
 	tx    Tx
 	rules Planner
+	past  Past
 	r     Replay
 	state *SessionState // of the event's session, or nil
+	now   time.Time
 }
 
 // PlanReplay plans r again from its event as it is stored, at now; session is
 // the event's. It uses up what the run uses up. Why there is no start is in
 // Replayed; the error is tx's.
-func PlanReplay(tx Tx, rules Planner, r Replay, session string, now time.Time) (start Start, out Replayed, err error) {
+func PlanReplay(tx Tx, rules Planner, past Past, r Replay, session string, now time.Time) (start Start, out Replayed, err error) {
 	defer func() {
 		if x := recover(); x != nil {
 			out, err = Replayed{Not: NotMatched, Note: fmt.Sprintf("internal error while planning: %v", x)}, nil
 		}
 	}()
-	p := replaying{tx: tx, rules: rules, r: r}
+	p := replaying{tx: tx, rules: rules, past: past, r: r, now: now}
 	if session != "" {
 		if p.state, err = tx.Session(session); err != nil {
 			return start, out, err
@@ -103,7 +110,25 @@ func PlanReplay(tx Tx, rules Planner, r Replay, session string, now time.Time) (
 	return start, out, err
 }
 
+// check refuses what no rehearsal asks for.
+func (p *replaying) check() error {
+	switch x := &p.r; {
+	case x.LateBy < 0 || x.LateBy > lateWatch || x.LateBy != 0 && x.Branch != BranchOnLate:
+		return notReplay(NotMatched, "nothing is late by %s", x.LateBy)
+	case x.At.After(p.now):
+		return notReplay(NotMatched, "%s is still to come", x.At.UTC().Format(time.RFC3339))
+	case len(slices.Compact(slices.Sorted(slices.Values(x.Events)))) < len(x.Events):
+		return notReplay(NotMatched, "an event is named twice")
+	case x.Source.Sessions < 0 || x.Source.Present < 0:
+		return notReplay(NotMatched, "a source has no negative figures")
+	}
+	return nil
+}
+
 func (p *replaying) plan(session string) (s Start, err error) {
+	if err := p.check(); err != nil {
+		return s, err
+	}
 	switch late := p.r.Branch == BranchOnLate; {
 	case late && p.r.Awaited != "":
 		return p.late(session)
@@ -114,19 +139,49 @@ func (p *replaying) plan(session string) (s Start, err error) {
 	switch {
 	case err != nil:
 		return s, err
+	case len(p.r.Events) > 0 && m.Count == nil && m.Digest == nil:
+		return s, notReplay(NotMatched, "the rule gathers no events")
 	case m.Branch == BranchElse:
 		return Start{Match: m, Input: in}, nil
 	case m.Digest != nil:
 		return p.digest(m, in)
 	case m.Count != nil:
-		if in.Events, err = p.tx.Events(p.r.Events); err != nil {
+		if in.Events, err = p.counted(m.Count); err != nil {
 			return s, err
 		}
-		if len(in.Events) < m.Count.AtLeast {
-			return s, notReplay(NotDone, "its events are counted in another run")
-		}
 	}
-	return Start{Match: m, Input: in}, p.guard(m, in)
+	if err := p.guard(m, in); err != nil {
+		return s, err
+	}
+	return Start{Match: m, Input: in}, p.spend(m, in)
+}
+
+// counted are the events of a count, if no other run has one of them.
+func (p *replaying) counted(c *Count) ([]*Event, error) {
+	all, err := p.tx.Events(p.r.Events)
+	if err != nil {
+		return nil, err
+	}
+	taken, err := p.taken(all)
+	switch {
+	case err != nil:
+		return nil, err
+	case slices.ContainsFunc(all, func(ev *Event) bool { return taken[ev.ID] }):
+		return nil, notReplay(NotDone, "its events are counted in another run")
+	case len(all) < len(p.r.Events):
+		return nil, notReplay(NotStored, "an event that it counts is no longer stored")
+	case len(all) < c.AtLeast || !slices.Contains(p.r.Events, p.r.Event):
+		return nil, notReplay(NotMatched, "the events do not make the count full")
+	}
+	return all, nil
+}
+
+// spend keeps the events of a count from being counted again by those to come.
+func (p *replaying) spend(m Match, in MatchInput) error {
+	if m.Count == nil || len(in.Events) == 0 {
+		return nil
+	}
+	return p.tx.Spend("count", m.Count.Key, p.r.Events)
 }
 
 // event is a stored event as the rules would be given it today: with the fields
@@ -165,9 +220,13 @@ func (p *replaying) match(id, session string) (Match, MatchInput, error) {
 	if err != nil {
 		return m, in, err
 	}
-	holds := m.Hold != nil || m.Expect != nil
-	if waits := holds || m.Digest != nil; m.Branch == BranchThen && waits == p.r.At.IsZero() {
+	then := m.Branch == BranchThen
+	holds := then && (m.Hold != nil || m.Expect != nil)
+	switch waits := holds || then && m.Digest != nil; {
+	case waits == p.r.At.IsZero():
 		return m, in, notReplay(NotMatched, "the rule does not wait as it did in the rehearsal")
+	case waits && p.r.At.Before(ev.Received.Add(-time.Second)): // times are cut to microseconds
+		return m, in, notReplay(NotMatched, "the rule does not fire before its event")
 	}
 	if holds {
 		return p.fire(m, in)
@@ -224,22 +283,39 @@ func (p *replaying) late(session string) (s Start, err error) {
 	if in.Trigger, err = p.event(p.r.Awaited); err != nil {
 		return s, err
 	}
-	m, err := p.ask(p.input(in.Trigger, session, in.Trigger.Received))
+	m, err := p.ask(p.input(in.Trigger, cmp.Or(SessionKeyOf(in.Trigger), session), in.Trigger.Received))
 	switch {
 	case err != nil:
 		return s, err
-	case m.Expect == nil:
-		return s, notReplay(NotMatched, "the rule expects nothing")
+	case m.Expect == nil || !m.Expect.OnLate:
+		return s, notReplay(NotMatched, "the rule does nothing about what comes late")
+	case !p.awaited(m.Expect.Key, in):
+		return s, notReplay(NotMatched, "the event is not what the rule expects")
+	}
+	if in.LateBy = max(0, ev.Time.Sub(in.Trigger.Time.Add(m.Expect.Within))); in.LateBy > lateWatch {
+		return s, notReplay(NotMatched, "it came more than %s late", lateWatch)
 	}
 	m = p.rules.OnLate(&Timer{Rule: p.r.Rule, Kind: TimerExpect, Event: in.Trigger.ID}, in)
 	m.First, m.Failed = nil, ""
 	return Start{Match: m, Input: in}, nil
 }
 
+// awaited reports whether the event is of the expectation with this key.
+func (p *replaying) awaited(key string, in MatchInput) bool {
+	return len(p.r.Events) == 0 && !in.Event.Time.Before(in.Trigger.Time) &&
+		slices.ContainsFunc(p.rules.Awaited(in), func(a Awaited) bool {
+			return a.Rule == p.r.Rule && !a.Stop && a.Err == "" && a.Key == key
+		})
+}
+
 // digest is the run of a digest, of those of its events that nothing keeps from
 // being in it.
 func (p *replaying) digest(m Match, in MatchInput) (s Start, err error) {
 	all, err := p.tx.Events(p.r.Events)
+	if err != nil {
+		return s, err
+	}
+	taken, err := p.taken(all)
 	if err != nil {
 		return s, err
 	}
@@ -253,6 +329,9 @@ func (p *replaying) digest(m Match, in MatchInput) (s Start, err error) {
 	}
 	why := notReplay(NotDone, "its events are in another digest")
 	for _, ev := range all {
+		if taken[ev.ID] {
+			continue
+		}
 		if waiting[ev.ID] {
 			why = notReplay(NotPending, "its events are in a digest that is not due yet")
 			continue
@@ -285,7 +364,7 @@ func (p *replaying) held(m Match, ev *Event) (why, err error) {
 	if m.Once == "" && m.Cooldown == nil {
 		return nil, nil
 	}
-	own, in, err := p.match(ev.ID, SessionKeyOf(ev))
+	own, in, err := p.matchOther(ev.ID, p.r.At)
 	if err == nil {
 		err = p.guard(own, in)
 	}
@@ -300,8 +379,7 @@ func (p *replaying) held(m Match, ev *Event) (why, err error) {
 }
 
 // guard checks once and cooldown, and uses them up. A cooldown counts in the time
-// of the events: what happens long after does not hold back what was before, and
-// the store knows the newest one of a key.
+// of the events: what happens long after does not hold back what was before.
 func (p *replaying) guard(m Match, in MatchInput) error {
 	if m.Once != "" {
 		used, err := p.tx.Used(m.Once)
@@ -318,6 +396,12 @@ func (p *replaying) guard(m Match, in MatchInput) error {
 		case err != nil:
 			return err
 		case c.Cools(until, in.Now):
+			return notReplay(NotCooldown, "another run is less than %s away", c.For)
+		}
+		switch near, err := p.near(m, in.Now); {
+		case err != nil:
+			return err
+		case near:
 			return notReplay(NotCooldown, "another run is less than %s away", c.For)
 		}
 		if end := in.Now.Add(c.For); end.After(until) {

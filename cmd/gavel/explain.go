@@ -25,11 +25,11 @@ rules that it was evaluated with, and with the state as it was then. With --rule
 it is explained with these rules instead, still with the state of then. RUN stands
 for the event and the rule of a run.
 
-FILE is an event as gavel events show -o json prints it, in JSON or YAML, or, with
---source, a body as the platform sends it; - is standard input, and
-sample:PLATFORM/EVENT a sample as gavel send has them. It is evaluated with the
-rules file as if nothing had happened before, and it is shown what would be done.
-Nothing is sent.
+FILE is an event as gavel events show -o json prints it, in JSON or YAML: source:
+in it, or --source, names its source. With --source it can also be a body as the
+platform sends it; - is standard input, and sample:PLATFORM/EVENT a sample as
+gavel send has them. It is evaluated with the rules file as if nothing had happened
+before, and it is shown what would be done. Nothing is sent.
 
 Without EVENT, --rule shows the events a rule was asked about last, and which of
 them it missed by little.
@@ -53,7 +53,7 @@ not stored any more is said to be unknown.`,
 		},
 	}
 	cmd.Flags().StringVar(&x.rule, "rule", "", "only this `rule`, also if it is about other events")
-	cmd.Flags().StringVar(&x.source, "source", "", "the `source` that FILE is a body of")
+	cmd.Flags().StringVar(&x.source, "source", "", "the `source` that FILE comes from")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		x.today = typed
 		x.kinds, x.actions = a.platforms(), actions.Builtin(actions.Options{Now: a.now})
@@ -86,6 +86,7 @@ type explainer struct {
 	kinds   []engine.PlatformKind
 	actions []engine.ActionKind
 	reader  *store.Reader
+	run     *engine.Run // that was asked for; nil: an event was
 }
 
 // open opens the store. It is read beside a server as well as without one.
@@ -126,7 +127,7 @@ func (x *explainer) explainEvent(ctx context.Context, id string) error {
 		if err != nil {
 			return fail(exitFindings, err, "those that are kept are listed by: gavel runs list")
 		}
-		id, x.rule = run.Event, or(x.rule, run.Rule)
+		x.run, id, x.rule = &run, run.Event, or(x.rule, run.Rule)
 	}
 	row, err := x.reader.Stored(ctx, id)
 	switch {

@@ -33,6 +33,8 @@ type usedRules struct {
 	File     string `json:"file,omitempty"` // "" if they come from the store
 	// Then: it was evaluated with these rules when it came.
 	Then bool `json:"then"`
+	// Run: those of the run that was asked for, which came later.
+	Run bool `json:"run,omitempty"`
 }
 
 // ruleReport explains one rule.
@@ -90,8 +92,27 @@ func (x *explainer) report(ctx context.Context, row *store.Stored) (*eventReport
 		}
 		r.Explained = append(r.Explained, *one)
 	}
+	x.absent(ctx, row, r)
 	r.Unknown = looked(r.Explained, p.unknown)
 	return r, nil
+}
+
+// absent notes which of the rules were not there yet when an event came: they
+// said nothing about it.
+func (x *explainer) absent(ctx context.Context, row *store.Stored, r *eventReport) {
+	if r.Rules.Then {
+		return
+	}
+	then, err := x.revision(ctx, row.Revision)
+	if err != nil {
+		return // that is not known
+	}
+	for i := range r.Explained {
+		one := &r.Explained[i]
+		if _, was := infoOf(then, one.Rule); !was {
+			one.Then.Absent, one.Then.Verdict, one.Disagrees = true, "", false
+		}
+	}
 }
 
 // leftOut counts a rule that was not asked.
@@ -157,13 +178,17 @@ func (x *explainer) rulesOf(ctx context.Context, row *store.Stored, r *eventRepo
 		if err != nil {
 			return nil, err
 		}
-		r.Rules = usedRules{set.Revision(), x.rulesFile(), set.Revision() == row.Revision}
+		r.Rules = usedRules{Revision: set.Revision(), File: x.rulesFile(), Then: set.Revision() == row.Revision}
 		return set, nil
 	}
 	file := x.quietRules()
 	then, err := x.revision(ctx, row.Revision)
 	if err == nil {
 		_, was := infoOf(then, x.rule)
+		if set := x.rulesOfRun(ctx, was); set != nil && set.Revision() != then.Revision() {
+			r.Rules = usedRules{Revision: set.Revision(), Run: true}
+			return set, nil
+		}
 		is := false
 		if file != nil {
 			_, is = infoOf(file, x.rule)
@@ -190,8 +215,25 @@ func (x *explainer) rulesOf(ctx context.Context, row *store.Stored, r *eventRepo
 			return nil, err
 		}
 	}
-	r.Rules = usedRules{file.Revision(), x.rulesFile(), false}
+	r.Rules = usedRules{Revision: file.Revision(), File: x.rulesFile()}
 	return file, nil
+}
+
+// rulesOfRun are the rules of the run that was asked for, if those of its event
+// did not make it: it was replayed, or its rule came later. nil: they are not
+// needed, or cannot be had.
+func (x *explainer) rulesOfRun(ctx context.Context, was bool) *rules.Set {
+	if x.run == nil || x.rule != x.run.Rule || was && !x.run.Replayed {
+		return nil
+	}
+	set, err := x.revision(ctx, x.run.Revision)
+	if err != nil {
+		return nil
+	}
+	if _, ok := infoOf(set, x.rule); !ok {
+		return nil
+	}
+	return set
 }
 
 // quietRules are the rules of the file, nil if they cannot be had.

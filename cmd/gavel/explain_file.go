@@ -85,7 +85,7 @@ func (x *explainer) rehearsal(set *rules.Set, h *ruletest.History, g given) (*ev
 	in.Event.Raw = g.Raw
 	row := engine.EventRow{Event: *in.Event, Payload: g.Raw}
 	row.ID = g.ID // not one that folding has made
-	r := &eventReport{Event: web.EventOf(row), Rules: usedRules{set.Revision(), x.rulesFile(), false}, Explained: []ruleReport{}}
+	r := &eventReport{Event: web.EventOf(row), Rules: usedRules{Revision: set.Revision(), File: x.rulesFile()}, Explained: []ruleReport{}}
 	matches := set.Match(in)
 	for _, info := range set.Rules() {
 		one := ruleReport{Mode: ruleView(info).Mode}
@@ -122,12 +122,12 @@ func (x *explainer) givenEvents(set *rules.Set, name string) ([]given, error) {
 	if err != nil {
 		return nil, fail(exitFindings, fmt.Errorf("%s: %w", name, err), "")
 	}
-	if x.source != "" {
+	if x.source != "" && !isCanonical(text) {
 		return x.decoded(set, x.source, text, x.now().UTC())
 	}
 	g, err := x.canonical(set, text)
 	if err != nil {
-		return nil, fail(exitFindings, fmt.Errorf("%s: %w", name, err), "it is an event as gavel events show -o json prints it; a body as a platform sends it needs --source")
+		return nil, fail(exitFindings, fmt.Errorf("%s: %w", name, err), "it is an event as gavel events show -o json prints it; a body as a platform sends it needs --source NAME")
 	}
 	return []given{g}, nil
 }

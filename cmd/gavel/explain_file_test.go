@@ -218,6 +218,29 @@ func TestExplainBody(t *testing.T) {
 	}
 }
 
+// --source does not make a body of what is an event: it names its source.
+func TestExplainFileSource(t *testing.T) {
+	const text = `  - id: greet
+    from: [pnm]
+    when: participant_joined
+    then: [ log: "${participant.name} joined" ]
+`
+	for _, event := range []string{
+		"type: participant_joined\nparticipant: { id: u1, name: Zoë }\n",
+		`{"event": {"type": "participant_joined", "participant": {"id": "u1", "name": "Zoë"}}}`,
+	} {
+		for _, source := range []string{"pnm", "plugnmeet"} {
+			got, err := explained(t, text, event, "--source", source)
+			if err != nil || !strings.Contains(got, " · pnm · ") || !strings.Contains(got, `{"message":"Zoë joined"}`) {
+				t.Errorf("got %v, %s", err, got)
+			}
+		}
+		if _, err := explained(t, text, event, "--source", "nobody"); err == nil || !strings.Contains(err.Error(), `no source or platform "nobody"`) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
 func TestExplainRefuses(t *testing.T) {
 	for event, want := range map[string]string{
 		`type: sesion_ended`:        `there is no event type "sesion_ended": did you mean "session_ended"?`,

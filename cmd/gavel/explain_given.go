@@ -21,6 +21,25 @@ type given struct {
 	facts json.RawMessage // as it was given: they hold, whatever is folded; nil of a raw body
 }
 
+// isCanonical reports whether text is an event in our own vocabulary, and no
+// body of a platform: it has a type that we know.
+func isCanonical(text []byte) bool {
+	var ev struct {
+		Type  string          `json:"type"`
+		Event json.RawMessage `json:"event"`
+	}
+	if json.Unmarshal(text, &ev) != nil {
+		return false
+	}
+	if ev.Type == "" && json.Unmarshal(ev.Event, &ev) != nil { // as gavel explain -o json has it
+		return false
+	}
+	return slices.Contains(givenTypes(), ev.Type)
+}
+
+// givenTypes are the types an event in a file can have.
+func givenTypes() []string { return append(engine.EventTypes(), engine.Emitted, engine.Scheduled) }
+
 // canonical reads an event in our own vocabulary.
 func (x *explainer) canonical(set *rules.Set, text []byte) (g given, err error) {
 	var whole map[string]json.RawMessage
@@ -38,12 +57,19 @@ func (x *explainer) canonical(set *rules.Set, text []byte) (g given, err error) 
 	if err := decodeFacts(g.facts, &g.Event); err != nil {
 		return g, err
 	}
-	types := append(engine.EventTypes(), engine.Emitted, engine.Scheduled)
+	types := givenTypes()
 	if typ := g.Type; !slices.Contains(types, typ) {
 		if near := nearest(typ, types); near != "" {
 			return g, fmt.Errorf("there is no event type %q: did you mean %q?", typ, near)
 		}
 		return g, fmt.Errorf("there is no event type %q", typ)
+	}
+	if x.source != "" {
+		i, err := pickSource(set.Sources(), x.source)
+		if err != nil {
+			return g, err
+		}
+		g.Source = set.Sources()[i].Name
 	}
 	x.complete(&g.Event, set.Sources())
 	return g, nil
@@ -59,7 +85,7 @@ func (x *explainer) complete(ev *engine.Event, sources []engine.SourceConfig) {
 	case i >= 0:
 		ev.Platform, ev.Tenant = or(ev.Platform, sources[i].Platform), or(ev.Tenant, sources[i].Tenant)
 	case ev.Source == "":
-		x.say("the event names no source: rules with from: are not asked")
+		x.say("the event names no source: rules with from: are not asked; name it with source: NAME in the file, or --source NAME")
 	default:
 		x.say("the rules have no source %q", ev.Source)
 	}

@@ -101,7 +101,7 @@ func (n *nearMisses) add(event string, e rules.Explanation) {
 		return
 	}
 	wrong := turning(e.If)
-	if len(wrong) == 0 || len(wrong) > alternatives {
+	if len(wrong) == 0 || len(wrong) > alternatives || !isNear(e, wrong) {
 		return
 	}
 	var texts, values []string
@@ -121,6 +121,16 @@ func (n *nearMisses) add(event string, e rules.Explanation) {
 	if d := distance(e.Needed); d < m.distance || m.Closest == "" {
 		m.distance, m.Closest, m.Values, m.Needed = d, event, strings.Join(values, ", "), e.Needed
 	}
+}
+
+// isNear reports whether that these parts were wrong means that little was
+// missing. One that has an order tells how much; another must not be all there
+// was to fit, and that a text is another one says nothing.
+func isNear(e rules.Explanation, wrong []rules.Term) bool {
+	if !math.IsInf(distance(e.Needed), 1) {
+		return true
+	}
+	return len(rules.Leaves(e.If)) > 1 && !slices.ContainsFunc(wrong, func(t rules.Term) bool { return strings.Contains(t.Text, "==") })
 }
 
 // turning are the parts of a condition that is false of which each alone, were
@@ -199,9 +209,9 @@ func deciding(e rules.Explanation) string {
 	return e.Why
 }
 
-var lacking = regexp.MustCompile(` by [+-]([0-9a-z.]+)$`)
+var lacking = regexp.MustCompile(` by (?:more than )?[+-]([0-9a-z.]+)$`)
 
-// distance is how much is missing, as "session.duration by +12m" says it; of
+// distance is how much is missing, as "session.duration by more than +12m" says it; of
 // what has no distance it is infinite.
 func distance(needed []string) float64 {
 	if len(needed) != 1 {
@@ -228,15 +238,18 @@ func (a *app) printNearMisses(n *nearMisses) {
 	}
 	what := strings.Join(n.Types, " or ")
 	for _, m := range n.Misses {
-		closest := m.Closest
+		which, closest := "closest", m.Closest
+		if math.IsInf(distance(m.Needed), 1) {
+			which = "the last"
+		}
 		if m.Values != "" {
 			closest = m.Values + ", " + closest
 		}
-		which := fmt.Sprintf("%d of the last %d %s events", m.Count, n.Asked, what)
+		events := fmt.Sprintf("%d of the last %d %s events", m.Count, n.Asked, what)
 		if n.Asked == 1 {
-			which = "the last " + what + " event"
+			events = "the last " + what + " event"
 		}
-		a.printLine(a.out, "near miss: %s failed only on %s (closest: %s)", which, cleanCell(m.Part), cleanCell(closest))
+		a.printLine(a.out, "near miss: %s failed only on %s (%s: %s)", events, cleanCell(m.Part), which, cleanCell(closest))
 	}
 }
 

@@ -20,6 +20,8 @@ func (x *explainer) printReport(r *eventReport) error {
 	x.head("event", strings.Join(about, " · "))
 	with := "those it was evaluated with"
 	switch {
+	case r.Rules.Run:
+		with = "those of the run"
 	case r.Rules.File != "" && r.Rules.Then:
 		with = r.Rules.File + ", the same it was evaluated with"
 	case r.Rules.File != "":

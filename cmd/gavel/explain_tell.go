@@ -11,6 +11,9 @@ import (
 // thenLines tells what was made of an event.
 func (a *app) thenLines(t *then) (lines []string) {
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	if t.Absent {
+		add("the rule was not there when it came")
+	}
 	for _, run := range t.Runs {
 		what := run.State
 		if run.Branch == engine.BranchElse || run.Branch == engine.BranchOnLate {
@@ -21,6 +24,10 @@ func (a *app) thenLines(t *then) (lines []string) {
 		}
 		if why := a.runReason(run); why != "" {
 			what += ": " + cut(why, 120)
+		}
+		if run.Replayed {
+			add("replayed at %s: run %s  gavel runs show %s", a.clock(run.Created), what, run.ID)
+			continue
 		}
 		add("run %s  gavel runs show %s", or(what, "no longer stored"), run.ID)
 	}

@@ -15,10 +15,12 @@ type then struct {
 	// Verdict is that of the rule, as far as it follows from the rest; "" if
 	// no rule was asked.
 	Verdict string      `json:"verdict,omitempty"`
-	Runs    []web.Run   `json:"runs,omitempty"`
+	Runs    []web.Run   `json:"runs,omitempty"` // also those replayed since
 	Held    []held      `json:"held,omitempty"`
 	Timers  []thenTimer `json:"timers,omitempty"`
 	Errors  []string    `json:"errors,omitempty"`
+	// Absent: the rule was not there when the event came.
+	Absent bool `json:"absent,omitempty"`
 }
 
 // thenTimer is a timer that an event set or ended, as it is now.
@@ -78,7 +80,17 @@ func (x *explainer) runsThen(ctx context.Context, t *then, id string, row *store
 			t.Verdict = rules.VerdictMatched
 		}
 	}
-	return nil
+	return x.replayedSince(ctx, t, id, row)
+}
+
+// replayedSince adds the runs that gavel replay made of an event since. They
+// say nothing about what the rule came to then.
+func (x *explainer) replayedSince(ctx context.Context, t *then, id string, row *store.Stored) error {
+	runs, err := x.reader.ReplayedOf(ctx, id, row.ID, row.Received)
+	for _, run := range runs {
+		t.Runs = append(t.Runs, web.RunOf(run))
+	}
+	return err
 }
 
 // timersThen adds the timers an event set or ended.

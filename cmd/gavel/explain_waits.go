@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/gavelhq/gavel/engine"
 	"github.com/gavelhq/gavel/engine/rules"
@@ -58,7 +60,7 @@ func (x *explainer) waitReports(ctx context.Context, set *rules.Set, timers []en
 		case t.Kind == engine.TimerHold:
 			w.If, err = set.ExplainHold(&t, heldInput(&t, p.in), p.unknown...)
 		case row.Time.Before(t.Since):
-			w.Why = "it happened before the waiting began"
+			w.Why = fmt.Sprintf("it happened at %s, before the waiting began at %s", x.moment(row.Time), x.moment(t.Since))
 		case !awaits(&t, row.Type):
 			w.Why = row.Type + " stops the waiting"
 			if !w.Ended {
@@ -74,6 +76,10 @@ func (x *explainer) waitReports(ctx context.Context, set *rules.Set, timers []en
 	}
 	return all, nil
 }
+
+// moment is a time that is compared with another one: less than a second may
+// be between them.
+func (a *app) moment(t time.Time) string { return a.clock(t) + t.In(a.zone).Format(".000") }
 
 func awaits(t *engine.Timer, eventType string) bool {
 	for _, typ := range t.Awaits {

@@ -221,12 +221,12 @@ func TestExportConsistent(t *testing.T) {
 	}{
 		{false, []string{
 			"Person 1 person-1 in Room 1 person-1@example.com", "gold",
-			`Person 2 person-2 in Room 1 {"at":"192.0.2.1","who":"Person 1"}`, "gold",
+			`Person 2 person-2 in Room 1 {"key-3":"192.0.2.1","key-4":"Person 1"}`, "gold",
 			"Person 1 person-3 in Room 1 https://example.com/1", "gold",
 		}},
 		{true, []string{
 			"Person 1 person-1 in Room 1 person-1@example.com", "gold",
-			`Person 2 85746065432 in Room 1 {"at":"192.0.2.1","who":"Person 1"}`, "vip Person 2", "gold",
+			`Person 2 85746065432 in Room 1 {"key-3":"192.0.2.1","key-4":"Person 1"}`, "vip Person 2", "gold",
 			"Person 1 person-3 in Room 1 https://example.com/1", "gold",
 		}},
 	} {

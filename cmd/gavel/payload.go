@@ -25,6 +25,7 @@ type payload struct {
 // short name for. A path that a body does not have is passed over.
 type shape struct {
 	delivery string // the id of the delivery, where the body holds it
+	sent     string // when it happened, where other times of the body may be later
 	session  string // the sample's session id, as text anywhere
 	names    map[string][]string
 	start    []string // times of the session's beginning
@@ -39,7 +40,7 @@ func shapeOf(platform string) shape {
 	switch platform {
 	case "plugnmeet":
 		return shape{
-			delivery: "id", session: "RM_zG9e4bY2pD-1761814595173", start: []string{"room.creation_time"},
+			delivery: "id", sent: "created_at", session: "RM_zG9e4bY2pD-1761814595173", start: []string{"room.creation_time"},
 			names: map[string][]string{
 				"room": {"room.room_id"}, "title": {"room.metadata.room_title"}, "name": {"participant.name"},
 				"participant": {"participant.identity"},
@@ -47,7 +48,7 @@ func shapeOf(platform string) shape {
 		}
 	case "livekit":
 		return shape{
-			delivery: "id", session: "RM_hycBMAjmt6Ub", start: []string{"room.creationTime", "room.creationTimeMs"}, coarse: true,
+			delivery: "id", sent: "createdAt", session: "RM_hycBMAjmt6Ub", start: []string{"room.creationTime", "room.creationTimeMs"}, coarse: true,
 			names: map[string][]string{
 				"room": {"room.name", "egressInfo.roomName"}, "name": {"participant.name"}, "participant": {"participant.identity"},
 			},
@@ -104,8 +105,9 @@ func (p *payload) bytes() ([]byte, error) {
 }
 
 // freshen makes the sample happen now: all its times move together so that the
-// latest one is now, the delivery gets a new id, and the session is the one
-// called session (no id of a session is left as it was).
+// latest one is now, the event's own time is now, the delivery gets a new id, and
+// the session is the one called session (no id of a session is left as it was).
+// What is sent later is thus never before what was sent earlier.
 func (p *payload) freshen(now time.Time, session string) {
 	var latest time.Time
 	walk(p.body, func(v any) any {
@@ -123,6 +125,9 @@ func (p *payload) freshen(now time.Time, session string) {
 		}
 		return v
 	})
+	if old, ok := get(p.body, p.shape.sent); ok && p.shape.sent != "" {
+		p.replace(p.shape.sent, like(old, now))
+	}
 	if p.shape.delivery != "" {
 		p.body[p.shape.delivery] = ulid.Make().String()
 	}

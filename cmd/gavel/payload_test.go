@@ -181,3 +181,44 @@ func TestSetDuration(t *testing.T) {
 		}
 	}
 }
+
+// What is sent by hand happens when it is sent: were it put before, what waits
+// since an earlier one would not see it.
+func TestSamplesHappenNow(t *testing.T) {
+	kinds := triggers.Builtin(triggers.Options{Now: func() time.Time { return testNow }})
+	for _, kind := range kinds {
+		list, err := samples.Of(kind.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := triggers.NewDecoder(kind, engine.SourceConfig{Name: "s", Platform: kind.Name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, sample := range list {
+			p, err := newPayload(kind.Name, sample.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.freshen(testNow, "s")
+			body, err := p.bytes()
+			if err != nil {
+				t.Fatal(err)
+			}
+			events, err := d.Decode(body, testNow)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, ev := range events {
+				if !ev.Time.Equal(testNow) && !ev.Time.Equal(testNow.Truncate(time.Second)) {
+					t.Errorf("%s/%s: %s happened %s before it was sent", kind.Name, sample.Name, ev.Type, testNow.Sub(ev.Time))
+				}
+				for _, at := range []time.Time{ev.Session.Started, ev.Session.Ended, ev.Participant.Joined, ev.Participant.Left} {
+					if at.After(testNow) {
+						t.Errorf("%s/%s: %s is in the future", kind.Name, sample.Name, at)
+					}
+				}
+			}
+		}
+	}
+}

@@ -72,21 +72,21 @@ func (r *replayer) find(ctx context.Context) error {
 	if err != nil {
 		return fail(exitUnreadable, err, "")
 	}
-	rehearsal, err := ruletest.NewRehearsal(ruletest.RehearsalOptions{
+	rerun, err := ruletest.NewRerun(ruletest.RehearsalOptions{
 		Rules: r.set, Actions: r.acts, Start: begins(extent, start), Since: r.report.Since, Timeout: r.timeout, Answers: answers, Stop: ctx.Err,
 	})
 	if err != nil {
 		return err
 	}
-	defer rehearsal.Close()
-	if err := r.play(ctx, rehearsal, start, extent); err != nil {
+	defer rerun.Close()
+	if err := r.play(ctx, rerun, start, extent); err != nil {
 		return err
 	}
 	var owned ruletest.Owned
 	if err := r.reader.Own(ctx, start, owned.Add); err != nil {
 		return fail(exitUnreadable, err, "")
 	}
-	begun, err := rehearsal.Begun(r.report.Until, owned)
+	begun, err := rerun.Begun(r.report.Until, owned)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (r *replayer) find(ctx context.Context) error {
 			r.report.Not[not]++
 			continue
 		}
-		run, err := r.runOf(ctx, rehearsal, &b)
+		run, err := r.runOf(ctx, rerun, &b)
 		if err != nil {
 			return fail(exitUnreadable, err, "")
 		}
@@ -119,7 +119,7 @@ func (r *replayer) find(ctx context.Context) error {
 }
 
 // play plays the events of the period, and of a day before it.
-func (r *replayer) play(ctx context.Context, rehearsal *ruletest.Rehearsal, start time.Time, extent store.Extent) error {
+func (r *replayer) play(ctx context.Context, rerun *ruletest.Rerun, start time.Time, extent store.Extent) error {
 	decoders, err := newDecoders(r.kinds, r.set)
 	if err != nil {
 		return fail(exitFindings, err, "")
@@ -127,7 +127,7 @@ func (r *replayer) play(ctx context.Context, rehearsal *ruletest.Rehearsal, star
 	progress := r.app.newProgress("replaying (dry run)", extent.To-extent.From+1, r.noProgress)
 	defer progress.end()
 	err = r.reader.Sent(ctx, store.Past{Since: start, Until: r.report.Until}, func(s store.Sent) error {
-		progress.at(s.Seq-extent.From, fmt.Sprintf("%s matched", grouped(rehearsal.Made())))
+		progress.at(s.Seq-extent.From, fmt.Sprintf("%s matched", grouped(rerun.Made())))
 		if !s.Received.Before(r.report.Since) {
 			r.report.Events++
 		}
@@ -135,7 +135,7 @@ func (r *replayer) play(ctx context.Context, rehearsal *ruletest.Rehearsal, star
 		if !ok {
 			return nil
 		}
-		return rehearsal.Deliver(ev)
+		return rerun.Deliver(ev)
 	})
 	if err != nil {
 		return fail(exitUnreadable, err, "")
@@ -180,7 +180,7 @@ func (r *replayer) held(ctx context.Context, b *ruletest.Begun) (string, error) 
 }
 
 // runOf is a run with its steps as they would be done.
-func (r *replayer) runOf(ctx context.Context, rehearsal *ruletest.Rehearsal, b *ruletest.Begun) (replayRun, error) {
+func (r *replayer) runOf(ctx context.Context, rerun *ruletest.Rerun, b *ruletest.Begun) (replayRun, error) {
 	x := b.Replay
 	run := replayRun{
 		Rule: x.Rule, Event: x.Event, Trigger: b.Run.Trigger, Source: b.Run.Source, Session: b.Run.Session, Room: b.Run.Room,
@@ -194,7 +194,7 @@ func (r *replayer) runOf(ctx context.Context, rehearsal *ruletest.Rehearsal, b *
 		}
 		if slices.ContainsFunc(r.acts, func(k engine.ActionKind) bool { return k.Name == s.Action }) {
 			s.State, s.Note = engine.StepShadow, ""
-			if target := rehearsal.Target(rec); target != s.Action {
+			if target := rerun.Target(rec); target != s.Action {
 				s.Note = target
 			}
 		}

@@ -19,13 +19,14 @@ func (r *replayer) sendAll(ctx context.Context) error {
 	x.New = 0
 	progress := r.app.newProgress("making runs", int64(len(x.Runs)), r.noProgress)
 	defer progress.end()
-	for from := 0; from < len(x.Runs); from += web.MaxReplay {
+	for from := 0; from < len(x.Runs); {
 		progress.at(int64(from), "")
-		chunk := x.Runs[from:min(from+web.MaxReplay, len(x.Runs))]
 		ask := web.ReplayRequest{Revision: x.Revision}
-		for i := range chunk {
-			ask.Runs = append(ask.Runs, chunk[i].replay)
+		for from+len(ask.Runs) < len(x.Runs) && ask.Takes(x.Runs[from+len(ask.Runs)].replay) {
+			ask.Runs = append(ask.Runs, x.Runs[from+len(ask.Runs)].replay)
 		}
+		chunk := x.Runs[from : from+len(ask.Runs)]
+		from += len(chunk)
 		report, err := r.server.Replay(ctx, ask)
 		if err != nil {
 			progress.end()

@@ -32,9 +32,9 @@ func (a *app) rulesListCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "list rules with their hits and errors",
-		Long: `HITS are the runs a rule made since --since, FAILED those of them that failed,
-ERRORS the events for which its condition could not be evaluated. LAST HIT is
-its newest run, however old. A rule with mode: shadow is counted as if it acted.
+		Long: `HITS are the runs a rule made since --since when it matched, FAILED its runs that
+failed, ERRORS the events for which its condition could not be evaluated. LAST HIT
+is its newest run, however old. Runs of else are no hits: NOTE says how many. A rule with mode: shadow is counted as if it acted.
 
 The rules are those of the running server; without one, those of the file.`,
 		Example: `  gavel rules list
@@ -59,7 +59,7 @@ The rules are those of the running server; without one, those of the file.`,
 		}
 		empty := "there are no rules"
 		if *unused != "" {
-			l.Rules = slices.DeleteFunc(l.Rules, func(r web.Rule) bool { return r.Hits > 0 })
+			l.Rules = slices.DeleteFunc(l.Rules, func(r web.Rule) bool { return r.Hits+r.Else > 0 })
 			empty = "every rule made a run since " + a.clock(l.Since)
 		}
 		if err := printList(a, l.Rules, ruleColumns()); err != nil {
@@ -149,7 +149,7 @@ func ruleList(ctx context.Context, set *rules.Set, kinds []engine.PlatformKind, 
 	var quiet []string
 	last := map[string]time.Time{}
 	for _, info := range set.Rules() {
-		if h := hits[info.ID]; h.Runs > 0 {
+		if h := hits[info.ID]; h.Runs+h.Else > 0 {
 			last[info.ID] = h.Last
 		} else {
 			quiet = append(quiet, info.ID)
@@ -169,9 +169,12 @@ func ruleList(ctx context.Context, set *rules.Set, kinds []engine.PlatformKind, 
 		h := hits[info.ID]
 		v := ruleView(info)
 		v.Definition = set.Definition(info.ID)
-		v.Hits, v.Failed, v.Errors, v.LastHit = h.Runs, h.Failed, h.Errors, last[info.ID]
-		if v.LastHit.IsZero() {
+		v.Hits, v.Else, v.Failed, v.Errors, v.LastHit = h.Runs, h.Else, h.Failed, h.Errors, last[info.ID]
+		switch {
+		case v.LastHit.IsZero():
 			v.Note = whyNever(info, kinds, heard, looked)
+		case h.Else > 0:
+			v.Note = count(int(h.Else), "run") + " of else"
 		}
 		l.Rules = append(l.Rules, v)
 	}
@@ -197,10 +200,12 @@ func ruleView(r rules.RuleInfo) web.Rule {
 // that is not zero.
 func whyNever(r rules.RuleInfo, kinds []engine.PlatformKind, heard map[[2]string]int64, looked time.Time) string {
 	types := typesOf(r, kinds)
-	came := false
+	came, elsewhere := false, false
 	for k := range heard {
 		fromHere := len(r.From) == 0 || slices.Contains(r.From, k[0])
-		came = came || fromHere && slices.Contains(types, k[1])
+		about := slices.Contains(types, k[1])
+		came = came || fromHere && about
+		elsewhere = elsewhere || !fromHere && about
 	}
 	note := "never"
 	if !looked.IsZero() {
@@ -209,6 +214,8 @@ func whyNever(r rules.RuleInfo, kinds []engine.PlatformKind, heard map[[2]string
 	switch {
 	case !r.Enabled:
 		note += ": it is off"
+	case !came && elsewhere:
+		note += ": no such event from its sources in 30 days"
 	case !came && r.Schedule == "":
 		note += ": no event of this type in 30 days"
 	}

@@ -149,7 +149,11 @@ func (a *app) printWholeRule(r *wholeRule) error {
 			a.field(f[0], "%s", f[1])
 		}
 	}
-	a.field("hits", "%d since %s, %d failed, %s", r.Hits, a.clock(r.Since), r.Failed, count(int(r.Errors), "error"))
+	hits := fmt.Sprintf("%d since %s, %d failed, %s", r.Hits, a.clock(r.Since), r.Failed, count(int(r.Errors), "error"))
+	if r.Else > 0 {
+		hits += ", " + r.Note
+	}
+	a.field("hits", "%s", hits)
 	a.field("last hit", "%s", or(a.clock(r.LastHit), r.Note))
 	a.heading(fmt.Sprintf("%s (%s)", cleanCell(r.File), short(r.Revision)))
 	for i, line := range strings.Split(r.Definition, "\n") {

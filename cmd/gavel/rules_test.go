@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gavelhq/gavel/engine/rules"
+	"github.com/gavelhq/gavel/engine/store"
 	"github.com/gavelhq/gavel/engine/web"
 )
 
@@ -179,6 +181,80 @@ evt_001  00:00:00  session_ended  Weekly sync  not matched  session.duration > 6
 	})
 }
 
+// A part without an order is no near miss where it is all there is, or a text.
+func TestNearMissNeedsAnOrder(t *testing.T) {
+	const text = `  - id: alone
+    when: session_ended
+    if: session.recording
+    then: [ log: alone ]
+  - id: named
+    when: session_ended
+    if: room.id == "cellar" and session.duration > 10m
+    then: [ log: named ]
+  - id: marked
+    when: session_ended
+    if: session.recording and session.duration > 10m
+    then: [ log: marked ]
+  - id: exact
+    when: session_ended
+    if: session.duration > 48m
+    then: [ log: exact ]
+`
+	inWorld(t, text, func(t *testing.T, w *world) {
+		id := w.send("session_ended", "s1", "duration=48m")
+		for rule, want := range map[string]string{
+			"alone": "", "named": "",
+			"marked": "the last session_ended event failed only on session.recording (the last: session.recording = false, " + id + ")",
+			"exact":  "the last session_ended event failed only on session.duration > 48m (closest: 48m > 48m, " + id + ")",
+		} {
+			if got := w.line("near miss:", "explain", id, "--rule", rule); got != want {
+				t.Errorf("%s: got %s", rule, got)
+			}
+		}
+	})
+}
+
+// Runs of else are no hits, but the rule is used.
+func TestElseIsNoHit(t *testing.T) {
+	const text = `  - id: long
+    when: session_ended
+    if: session.duration > 1h
+    then: [ log: long ]
+    else: [ log: short ]
+  - id: elsewhere
+    from: [meet]
+    when: session_ended
+    then: [ log: elsewhere ]
+`
+	const sources = `  meet: { platform: openvidu-meet, secret: env:SECRET }
+rules:
+`
+	set, problems := rules.Load([]rules.File{{Name: "rules.yaml", Text: []byte(strings.Replace(pastSources, "rules:\n", sources, 1) + text)}}, worldOptions())
+	if set == nil {
+		t.Fatal(problems)
+	}
+	inWorld(t, strings.Split(text, "  - id: elsewhere")[0], func(t *testing.T, w *world) {
+		w.send("session_ended", "s1", "duration=48m")
+		w.send("session_ended", "s2", "duration=47m")
+		w.says("long\tsession_ended\t\t0\t0\t0\t2000-01-01T00:00:00Z\t2 runs of else\n", "rules", "list")
+		w.says("every rule made a run since 1999-12-02 00:00:00\n", "rules", "list", "--unused", "30d")
+		w.send("session_ended", "s3", "duration=72m")
+		w.says("long\tsession_ended\t\t1\t0\t0\t2000-01-01T00:00:00Z\t2 runs of else\n", "rules", "list")
+		if got := w.line("hits", "rules", "show", "long"); got != "1 since 1999-12-31 00:00:00, 0 failed, 0 errors, 2 runs of else" {
+			t.Errorf("got %s", got)
+		}
+		r, err := store.OpenReader(t.Context(), filepath.Join(w.dir, "data"), time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		l, err := ruleList(t.Context(), set, nil, r, time.Now(), time.Now())
+		if err != nil || l.Rules[1].Note != "never: no such event from its sources in 30 days" {
+			t.Errorf("got %v, %v", l.Rules, err)
+		}
+	})
+}
+
 func TestTurning(t *testing.T) {
 	leaf := func(id, result string) rules.Term { return rules.Term{ID: id, Text: id, Result: result} }
 	op := func(op string, terms ...rules.Term) rules.Term { return rules.Term{Op: op, Terms: terms} }
@@ -210,6 +286,7 @@ func TestTurning(t *testing.T) {
 func TestDistance(t *testing.T) {
 	for text, want := range map[string]float64{
 		"session.duration by +12m": 720, "session.duration by +1d2h": 26 * 3600, "session.peak by +3": 3, "session.peak by -2.5": 2.5, "x by +2d": 2 * 86400,
+		"session.duration by more than +12m": 720, "session.peak by more than -2.5": 2.5,
 	} {
 		if got := distance([]string{text}); got != want {
 			t.Errorf("%s: got %v", text, got)

@@ -147,11 +147,24 @@ func (a *app) modeline(path string) string {
 			from = filepath.Dir(from)
 		}
 	}
-	if rel, err := filepath.Rel(from, path); err == nil {
-		path = filepath.ToSlash(rel)
-		if !strings.HasPrefix(path, "../") {
-			path = "./" + path
-		}
+	return "# yaml-language-server: $schema=" + asSeenFrom(from, path)
+}
+
+// asSeenFrom is a path relative to a folder, whole where that cannot be.
+func asSeenFrom(folder, path string) string {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return path
 	}
-	return "# yaml-language-server: $schema=" + path
+	if folder, err = filepath.Abs(folder); err != nil {
+		return path
+	}
+	rel, err := filepath.Rel(folder, path)
+	switch rel = filepath.ToSlash(rel); {
+	case err != nil:
+		return path
+	case strings.HasPrefix(rel, "../"):
+		return rel
+	}
+	return "./" + rel
 }

@@ -358,9 +358,14 @@ type sent struct {
 func (s *sender) report(ctx context.Context, res *http.Response, took web.Duration) error {
 	id := res.Header.Get("Gavel-Event")
 	var event *web.Event
+	var elses []string
 	if s.api != nil && id != "" {
 		event = &web.Event{}
-		if err := s.api.Get(ctx, "events/"+url.PathEscape(id), nil, event); err != nil {
+		err := s.api.Get(ctx, "events/"+url.PathEscape(id), nil, event)
+		if err == nil && !s.structured() {
+			elses, err = s.elses(ctx, event)
+		}
+		if err != nil {
 			return answered(err)
 		}
 	}
@@ -374,7 +379,7 @@ func (s *sender) report(ctx context.Context, res *http.Response, took web.Durati
 	line := fmt.Sprintf("%s %s in %s", s.mark("←", "<-"), s.paint(s.out, color, res.Status), took)
 	switch {
 	case event != nil:
-		line += "   " + cleanCell(id) + "   " + cleanCell(s.outcome(*event))
+		line += "   " + cleanCell(id) + "   " + cleanCell(s.outcome(*event, elses))
 	case res.StatusCode/100 == 2 && id == "":
 		line += "   a duplicate, or nothing to store"
 	case res.StatusCode/100 == 2:
@@ -391,14 +396,38 @@ func (s *sender) report(ctx context.Context, res *http.Response, took web.Durati
 	return nil
 }
 
-func (s *sender) outcome(e web.Event) string {
-	if n := len(e.Outcome.Runs); n > 0 && len(e.Outcome.Errors) == 0 {
-		return fmt.Sprintf("matched %s: %s", count(n, "rule"), outcomeText(e))
+// elses are the rules of an event that made a run of else: they did not match.
+func (s *sender) elses(ctx context.Context, e *web.Event) (ids []string, err error) {
+	for _, ref := range e.Outcome.Runs {
+		var run web.Run
+		if err := s.api.Get(ctx, "runs/"+url.PathEscape(ref.Run), nil, &run); err != nil {
+			return nil, err
+		}
+		began := run.Branch
+		if len(run.Steps) > 0 {
+			began = run.Steps[0].Branch
+		}
+		if began == engine.BranchElse {
+			ids = append(ids, ref.Rule)
+		}
 	}
-	if text := outcomeText(e); text != "–" {
-		return text
+	return ids, nil
+}
+
+// outcome says what the rules made of an event, first which of them matched.
+func (s *sender) outcome(e web.Event, elses []string) string {
+	e.Outcome.Runs = slices.DeleteFunc(slices.Clone(e.Outcome.Runs), func(r engine.RunRef) bool { return slices.Contains(elses, r.Rule) })
+	text := outcomeText(e)
+	switch n := len(e.Outcome.Runs); {
+	case n > 0 && len(e.Outcome.Errors) == 0:
+		text = fmt.Sprintf("matched %s: %s", count(n, "rule"), text)
+	case text == "–":
+		text = "no rule matched"
 	}
-	return "no rule matched"
+	if len(elses) > 0 {
+		text += "; else of " + strings.Join(elses, ", ")
+	}
+	return text
 }
 
 // printCurl prints a command that sends the same. What is no signature but a

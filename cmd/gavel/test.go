@@ -28,8 +28,9 @@ It is played on a server in memory: waits, retries and schedules take no time,
 and nothing is sent. Without arguments all *.test.yaml beside the rules file are
 played. docs/testing.md says how tests are written.
 
---update writes into expect: what happened, after showing the difference; tests
-in which something went wrong stay as they are.`,
+--update writes into expect: what happened, after showing the difference: of an
+entry only what is wrong is corrected. Tests in which something went wrong stay
+as they are.`,
 		Example: `  gavel test
   gavel test --run vip -v                       with all that is done
   gavel test --coverage                         what no test has tried
@@ -38,7 +39,7 @@ in which something went wrong stay as they are.`,
 		RunE:        t.run,
 	}
 	f := cmd.Flags()
-	f.StringVar(&t.only, "run", "", "only tests whose name matches this `pattern`")
+	f.StringVar(&t.only, "run", "", "only tests whose name matches this regular expression (`pattern`)")
 	f.BoolVarP(&t.verbose, "verbose", "v", false, "show what each test does")
 	f.BoolVar(&t.coverage, "coverage", false, "show rules that never fired and conditions that were never true or never false")
 	f.BoolVar(&t.update, "update", false, "write what happened into the test files")

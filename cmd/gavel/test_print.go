@@ -108,7 +108,7 @@ func (t *tester) printSummary() {
 			line += " in " + cleanCell(path)
 		}
 		if len(never) > 0 {
-			line += ", never matched: " + strings.Join(never, ", ")
+			line += ", never fired: " + strings.Join(never, ", ")
 		}
 	}
 	fmt.Fprintln(t.out, line)

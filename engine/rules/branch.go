@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -334,7 +335,11 @@ func (sr *stepReader) readParams(s *step, n node, got map[string]node, p within)
 		n.emptyValue()
 		return
 	case main == nil:
-		n.add(issue{Code: "not-a-map", What: fmt.Sprintf("%s takes parameters, not a single value", a.Name), Hint: "parameters of " + a.Name + ": " + enumerate(names(a.params))})
+		i := issue{Code: "not-a-map", What: fmt.Sprintf("%s takes parameters, not a single value", a.Name), Hint: "parameters of " + a.Name + ": " + enumerate(names(a.params))}
+		if m := requestLine.FindStringSubmatch(n.Value); m != nil && find(a.params, strings.ToLower(m[1])) != nil {
+			i.Hint = fmt.Sprintf("write %s: { %s: %s }", a.Name, strings.ToLower(m[1]), clip(m[2], 200))
+		}
+		n.add(i)
 		return
 	default:
 		params[main.name] = n
@@ -364,6 +369,9 @@ func (sr *stepReader) readParams(s *step, n node, got map[string]node, p within)
 		s.settle()
 	}
 }
+
+// requestLine is a request in one line: POST https://example.com/path.
+var requestLine = regexp.MustCompile(`^([A-Za-z]+)\s+(\S+)$`)
 
 // braced reports whether n is a text such as {room}, which YAML takes for a
 // map of keys without values.

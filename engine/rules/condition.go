@@ -34,7 +34,11 @@ func (l *loader) conditions(n node, sc scope) []condition {
 	behind := sc // the lines above were true
 	for _, c := range n.oneOrMore() {
 		c.key = n.key
+		before := len(l.out.found)
 		if !c.isScalar("an expression belongs here") || !l.noTemplate(c) {
+			if hint := joinedHint(c); hint != "" {
+				l.out.explain(before, "wrong-type", hint)
+			}
 			continue
 		}
 		if p := l.compile(c, c.Value, 0, behind, wantBool); p != nil {
@@ -61,4 +65,21 @@ func decide(ifs []condition, f *frame) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// joinedHint is the hint for conditions under a key such as any, "" if n is
+// something else.
+func joinedHint(n node) string {
+	if n.Kind != yaml.MappingNode || len(n.Content) != 2 {
+		return ""
+	}
+	e := n.entries()[0]
+	word := map[string]string{"any": " or ", "or": " or ", "all": " and ", "and": " and "}[e.name()]
+	if word == "" {
+		return ""
+	}
+	if e.Kind != yaml.SequenceNode || len(e.Content) < 2 || e.Content[0].Kind != yaml.ScalarNode || e.Content[1].Kind != yaml.ScalarNode {
+		return "write one expression: a" + word + "b"
+	}
+	return "write one expression: " + clip(e.Content[0].Value, 60) + word + clip(e.Content[1].Value, 60)
 }

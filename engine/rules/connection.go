@@ -39,7 +39,7 @@ func (l *loader) readConnections(n node) {
 			k.doc.hideBelow(k.Node)
 			k.addAtKey(issue{Code: "unknown-kind", What: fmt.Sprintf("there are no connections of kind %q", k.name()), Hint: suggestion(k.name(), "kinds", kinds)})
 			continue
-		case !k.isMap("{ NAME: { … } }"):
+		case !k.isMap("{ NAME: " + a.example("env:SLACK_BOT_TOKEN") + " }"):
 			continue
 		}
 		if slices.ContainsFunc(k.entries(), func(e node) bool { return e.Kind == yaml.ScalarNode && a.hasSetting(e.name()) }) {
@@ -74,14 +74,22 @@ func (a *action) hasSetting(name string) bool {
 	return slices.Contains(names(a.settings), name) || slices.Contains(names(a.inherited()), name)
 }
 
+// example is a connection of this kind with a reference to its secret.
+func (a *action) example(reference string) string {
+	if a.hasSetting("token") && a.hasSetting("channel") {
+		return fmt.Sprintf("{ token: %s, channel: ops }", reference)
+	}
+	return "{ " + enumerate(names(a.settings)) + " }"
+}
+
 func (l *loader) readConnection(n node, a *action) *connection {
 	target := reflect.New(a.Conn)
 	c := &connection{value: target.Interface(), defaults: map[string]value{}, nodes: map[string]node{}}
 	if n.Kind == yaml.ScalarNode && !n.isEmpty() && isReference(n.Value) {
-		n.add(issue{Code: "not-a-map", What: n.what() + " is a single value, a map belongs here", Hint: "say what the reference is for: " + enumerate(names(a.settings))})
+		n.add(issue{Code: "not-a-map", What: n.what() + " is a single value, a map belongs here", Hint: "say what the reference is for: " + a.example(n.Value)})
 		return c
 	}
-	if !n.isMap("{ " + enumerate(names(a.settings)) + " }") {
+	if !n.isMap(a.example("env:SLACK_BOT_TOKEN")) {
 		return c
 	}
 	inherited := a.inherited()

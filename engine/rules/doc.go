@@ -20,8 +20,8 @@
 // place. place.go finds the place of a character of a value, however it is
 // quoted or folded; document.go and leak.go keep secrets out of what is shown.
 //
-// syntax.go searches a file that is no YAML for the slip of the finger behind
-// it. alias.go knows what people mean by the words of other tools. doubt.go
+// syntax.go words what the parser says of a file that is no YAML, and slip.go
+// searches it for the slip of the finger behind that. alias.go knows what people mean by the words of other tools. doubt.go
 // and exprdoubt.go warn of what loads and is hardly meant. docs/validate.md
 // lists every code; a test holds it to the fixtures.
 //

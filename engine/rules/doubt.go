@@ -1,11 +1,9 @@
 package rules
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -60,6 +58,18 @@ func (l *loader) doubtEffect(r *rule, got map[string]node) {
 		return
 	}
 	then.addAtKey(issue{Code: "no-effect", Warning: true, What: "the rule does nothing", Why: "its steps only wait and stop", Hint: "add a step that acts, or write enabled: false"})
+}
+
+// doubtText warns of a text that is empty where the only fact in it is unknown.
+func (l *loader) doubtText(n node, v value, p *program) {
+	if v.form != formText || p == nil || p.kind() != kindText || !p.result.null || p.result.sure {
+		return
+	}
+	src, otherwise := v.text.parts[0].src, "…"
+	if n.name() == "channel" {
+		otherwise = "ops"
+	}
+	n.add(issue{Code: "possible-null", Warning: true, What: fmt.Sprintf("%s can be unknown; then %s is empty", clip(src, 60), n.what()), Hint: fmt.Sprintf("write ${%s ?? %q}", src, otherwise)})
 }
 
 // doubtKey warns of a key that never comes again, or is always the same.
@@ -142,39 +152,15 @@ func (l *loader) doubtRepeated() {
 // used notes that a definition is used, by its name in l.givers.
 func (l *loader) used(thing, name string) { l.inUse[fmt.Sprintf("%s %q", thing, name)] = true }
 
-// mention is a definition that a line of the files names.
-var mention = regexp.MustCompile(`\b(list|table|window)s\.(\w+)|\buntil: *["']?(\w+)`)
-
-// mentioned are the definitions that the texts of the files name: where there
-// are mistakes, what uses them was perhaps not read.
-func (l *loader) mentioned() map[string]bool {
-	all := map[string]bool{}
-	for _, d := range l.docs {
-		for _, line := range d.lines {
-			for _, m := range mention.FindAllStringSubmatch(line, -1) {
-				all[fmt.Sprintf("%s %q", cmp.Or(m[1], "window"), m[2]+m[3])] = true
-			}
-		}
-	}
-	return all
-}
-
-// doubtUnused warns of what is defined and never used.
+// doubtUnused warns of what is defined and never used. Where there are mistakes,
+// what uses it was perhaps not read.
 func (l *loader) doubtUnused() {
 	if len(l.rules) == 0 {
 		return
 	}
-	wrong := l.out.errors() > 0
-	var mentioned map[string]bool
-	if wrong {
-		mentioned = l.mentioned()
-	}
 	for _, thing := range sortedKeys(l.givers) {
 		kind, name, _ := strings.Cut(thing, " ")
 		if l.inUse[thing] || kind == "rule" || kind == "source" || kind == "timezone" {
-			continue
-		}
-		if mentioned[thing] || wrong && strings.HasPrefix(name, "connection ") {
 			continue
 		}
 		n := l.givers[thing]

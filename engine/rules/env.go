@@ -66,6 +66,8 @@ type scope struct {
 	known []string
 	// senders are the sources whose events come here; nil: any.
 	senders []*source
+	// beginning: it is asked as soon as the event is there: if: of a rule.
+	beginning bool
 	// fact is what the expression supplies, under fields:.
 	fact string
 }
@@ -144,7 +146,7 @@ const frameName = "$frame"
 // newFrame makes the environment of in. It costs little: a fact is looked up
 // when the first program asks for it.
 func newFrame(in input) *frame {
-	f := &frame{in: in, env: make(map[string]any, 16)}
+	f := &frame{in: in, env: make(map[string]any, 8)}
 	f.machine.MemoryBudget = uint(f.maxElements())
 	f.env[frameName] = f
 	return f

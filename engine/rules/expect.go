@@ -93,6 +93,14 @@ func (l *loader) isEventType(n node, text string) bool {
 		i.What, i.Hint = "a type of events belongs here", "emitted events have none: only when: can name them"
 	case named && len(types) > 0: // when: takes such names, and is asked before
 		i.What, i.Hint = "a type of events belongs here", "write "+strings.Join(types, " or ")
+	case text == "schedule" || text == "cron" || isCron(text):
+		moment := "0 8 * * mon-fri"
+		if isCron(text) {
+			moment = text
+		}
+		i.Hint = fmt.Sprintf("a rule that fires by the clock says when: { schedule: %q }", moment)
+	case eventMeant(text) != "":
+		i.Hint = fmt.Sprintf("did you mean %q? %s", eventMeant(text), suggestion("", "types", engine.EventTypes()))
 	default:
 		i.Hint = suggestion(text, "types", engine.EventTypes())
 	}

@@ -29,7 +29,7 @@ type Explanation struct {
 	// If has one term for each line of if:.
 	If []Term `json:"if,omitempty"`
 	// Needed says in words what would have to be otherwise for the rule to
-	// match: "session.duration by +12m". Empty where that cannot be said.
+	// match: "session.duration by more than +12m". Empty where that cannot be said.
 	Needed []string `json:"needed,omitempty"`
 }
 

@@ -21,7 +21,7 @@ type clause struct {
 	// literal: it is true or false as written, whatever the facts.
 	literal bool
 	// by is what would have to change for the result to be the other:
-	// "session.duration by +12m". "" where the text says it better.
+	// "session.duration by more than +12m". "" where the text says it better.
 	by string
 }
 

@@ -129,11 +129,11 @@ func change(a, b operand, op string, want bool) string {
 		by = fractionChange(a.v, b.v, op)
 	case time.Duration:
 		if to, ok := b.v.(time.Duration); ok && inRange(float64(to)-float64(from)) {
-			by = signedDuration(to - from)
+			by = lengthChange(to-from, op)
 		}
 	case time.Time:
 		if to, ok := b.v.(time.Time); ok {
-			by = signedDuration(to.Sub(from))
+			by = lengthChange(to.Sub(from), op)
 		}
 	}
 	if by == "" {
@@ -161,25 +161,49 @@ func wholeChange(from, to int, op string) string {
 	return fmt.Sprintf("%+d", d)
 }
 
+// fractionChange is never less than what is needed.
 func fractionChange(from, to any, op string) string {
 	a, okA := toFloat(from)
 	b, okB := toFloat(to)
-	d := math.Round((b-a)*1e6) / 1e6
-	switch {
-	case !okA || !okB || d == 0 || math.IsNaN(d) || math.IsInf(d, 0):
+	d := b - a
+	if !okA || !okB || math.IsNaN(d) || math.IsInf(d, 0) {
 		return ""
-	case d > 0:
-		return "+" + formatFloat(d)
 	}
-	return formatFloat(d)
+	const fine, noise = 1e6, 1e-3
+	steps := math.Round(math.Abs(d) * fine)
+	if math.Abs(d)*fine > steps+noise || steps == 0 && d != 0 {
+		steps++
+	}
+	return farther(formatFloat(steps/fine), d < 0, steps == 0, op)
 }
 
-func signedDuration(d time.Duration) string {
-	switch {
-	case d == 0:
-		return "" // it is not far from it at all
-	case d > 0:
-		return "+" + formatDuration(d)
+// lengthChange is never less than what is needed.
+func lengthChange(d time.Duration, op string) string {
+	size := d.Abs()
+	unit := time.Millisecond // as fine as durations are written
+	if size > time.Second {
+		unit = time.Second
 	}
-	return "-" + formatDuration(-d)
+	if op == "==" && size%unit != 0 {
+		return "" // no duration that can be written is it
+	}
+	size = (size + unit - 1).Truncate(unit)
+	return farther(formatDuration(size), d < 0, size == 0, op)
+}
+
+// farther says by how much a fact would have to be otherwise: on the bound
+// itself, where that is not enough, by more than nothing.
+func farther(size string, down, none bool, op string) string {
+	strict := op == "<" || op == ">"
+	sign := "+"
+	if down || none && op == "<" {
+		sign = "-"
+	}
+	switch {
+	case strict:
+		return "more than " + sign + size
+	case none:
+		return ""
+	}
+	return sign + size
 }

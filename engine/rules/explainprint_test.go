@@ -25,7 +25,7 @@ verdict  ✗ did not match
   ├─ ✓ not session.recording                     session.recording = false         not reached
   └─ ! session.host.email endsWith "@acme.com"   error: session.host is unknown here, it has no email   not reached
                                                  hint: write (session.host?.email ?? "")
-To match, this would have to change: session.duration by +18m, one of 2 others, and session.host.email endsWith "@acme.com", which fails.
+To match, this would have to change: session.duration by more than +18m, one of 2 others, and session.host.email endsWith "@acme.com", which fails.
 `},
 		{"lines", `when: session_ended
     if:

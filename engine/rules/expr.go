@@ -90,6 +90,7 @@ func (c *compiler) compile(src string, sc scope, w want) (p *program, issues []i
 	}()
 	s, tree, issues := parseExpr(src)
 	if tree == nil {
+		c.meantNil(src, sc, issues)
 		return nil, issues
 	}
 	k := newChecker(c, sc, s)

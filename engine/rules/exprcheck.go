@@ -26,6 +26,7 @@ type typ struct {
 	rec    *record // of kindRecord, and of the rows of kindTable
 	enum   []string
 	set    *textSet // a list of the rules files
+	either []typ    // what it can be, where it is one of several kinds: a ?? b
 
 	path string             // the fact as written: session.duration
 	get  func(f *frame) any // reads the fact; nil for values that are computed
@@ -52,6 +53,7 @@ type checker struct {
 	classes   int // see classWork
 	extents   map[ast.Node][2]int
 	dash      int // where the second half of a name such as vip-list begins
+	beside    typ // what the right side of a comparison, being visited, is compared with
 	// types of the nodes, for explaining; nil: they are not kept.
 	types map[ast.Node]typ
 }
@@ -479,7 +481,11 @@ func unify(a, b typ) typ {
 	case a.isNumber() && b.isNumber() && a.kind != b.kind:
 		return typ{kind: kindFloat, null: a.null || b.null}
 	case a.kind != b.kind, a.kind == kindRecord && a.rec != b.rec:
-		return typ{kind: kindUnknown, null: a.null || b.null, json: a.json && b.json}
+		t := typ{kind: kindUnknown, null: a.null || b.null, json: a.json && b.json}
+		if a.certain() && b.certain() {
+			t.either = []typ{plain(a, a.null), plain(b, b.null)}
+		}
+		return t
 	case a.kind == kindList:
 		elem := typ{kind: kindUnknown, null: true}
 		if a.elem != nil && b.elem != nil {
@@ -489,6 +495,10 @@ func unify(a, b typ) typ {
 	}
 	return plain(a, a.null || b.null)
 }
+
+// certain reports whether values of the type can be compared, and are all of
+// one kind.
+func (t typ) certain() bool { return t.scalar() && t.kind != kindUnknown }
 
 func (t typ) isNumber() bool { return t.kind == kindWhole || t.kind == kindFloat }
 

@@ -116,6 +116,7 @@ func (k *checker) contradiction(n *ast.BinaryNode) {
 	if n.Operator == "or" || n.Operator == "||" {
 		op, result, other = "!=", "always", "and"
 	}
+	k.emptyRange(n)
 	left := map[string]string{}
 	k.comparisons(n.Left, n.Operator, op, func(path string, literal *ast.StringNode) { left[path] = literal.Value })
 	k.comparisons(n.Right, n.Operator, op, func(path string, literal *ast.StringNode) {
@@ -124,6 +125,102 @@ func (k *checker) contradiction(n *ast.BinaryNode) {
 				Hint: fmt.Sprintf("join the two by %s", other)})
 		}
 	})
+}
+
+// limit is a comparison of a fact with a number or a duration.
+type limit struct {
+	path, op string
+	than     float64
+	at       ast.Node
+}
+
+// emptyRange warns of x > 5 and x < 3, which is never true.
+func (k *checker) emptyRange(n *ast.BinaryNode) {
+	if n.Operator != "and" && n.Operator != "&&" {
+		return
+	}
+	left := k.limits(n.Left, nil)
+	for _, b := range k.limits(n.Right, nil) {
+		for _, a := range left {
+			low, high := a, b
+			if strings.HasPrefix(a.op, "<") {
+				low, high = b, a
+			}
+			apart := strings.HasPrefix(low.op, ">") && strings.HasPrefix(high.op, "<")
+			if a.path != b.path || !apart || low.than < high.than || low.than == high.than && low.op == ">=" && high.op == "<=" {
+				continue
+			}
+			k.reportAll(b.at, issue{Code: "constant-condition", Warning: true, What: fmt.Sprintf("%s %s %s is never true", k.source(a.at), n.Operator, k.source(b.at)), Hint: "join the two by or, or turn the signs around"})
+			return
+		}
+	}
+}
+
+// limits are the comparisons of facts with literals that and joins in n.
+func (k *checker) limits(n ast.Node, all []limit) []limit {
+	b, ok := n.(*ast.BinaryNode)
+	if !ok {
+		return all
+	}
+	switch b.Operator {
+	case "and", "&&":
+		return k.limits(b.Right, k.limits(b.Left, all))
+	case "<", ">", "<=", ">=":
+		than, ok := k.literal(b.Right)
+		if path := k.dotted(b.Left); ok && path != "" {
+			all = append(all, limit{path, b.Operator, than, b})
+		}
+	}
+	return all
+}
+
+// literal is a number, or a duration in nanoseconds.
+func (k *checker) literal(n ast.Node) (float64, bool) {
+	switch n := n.(type) {
+	case *ast.IntegerNode:
+		if d, ok := k.scanned.durations[n.Location().From]; ok {
+			return float64(d.Duration), true
+		}
+		return float64(n.Value), true
+	case *ast.FloatNode:
+		return n.Value, true
+	}
+	return 0, false
+}
+
+// justBegun warns of a length of time that a session cannot have when it starts.
+func (k *checker) justBegun(n *ast.BinaryNode) {
+	s := k.scope
+	if !s.beginning || len(s.events) == 0 || slices.ContainsFunc(s.events, func(e string) bool { return e != engine.SessionStarted }) {
+		return
+	}
+	than, ok := k.literal(n.Right)
+	if !ok || than <= 0 || k.dotted(n.Left) != "session.duration" || n.Operator != ">" && n.Operator != ">=" {
+		return
+	}
+	k.report(n, issue{Code: "constant-condition", Warning: true, What: fmt.Sprintf("%s is never true when a session starts", k.source(n)), Why: "it has just begun",
+		Hint: `write when: session_ended; to act while it goes on, hold: for some time, or begin then with - wait: 10m`})
+}
+
+// checkCase warns of a literal with letters that lower or upper leave nowhere.
+func (k *checker) checkCase(literal, of ast.Node) {
+	s, ok := literal.(*ast.StringNode)
+	call, called := of.(*ast.CallNode)
+	if !ok || !called {
+		return
+	}
+	id, _ := call.Callee.(*ast.IdentifierNode)
+	meant := s.Value
+	switch {
+	case id == nil:
+	case id.Value == "lower":
+		meant = strings.ToLower(s.Value)
+	case id.Value == "upper":
+		meant = strings.ToUpper(s.Value)
+	}
+	if meant != s.Value {
+		k.report(literal, issue{Code: "never-equal", Warning: true, What: fmt.Sprintf("%s can never be %q here", k.source(of), s.Value), Hint: fmt.Sprintf("write %q", meant)})
+	}
 }
 
 // comparisons calls found for each path op "text" among the operands that

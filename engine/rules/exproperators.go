@@ -43,7 +43,7 @@ func (k *checker) binary(n *ast.BinaryNode) (ast.Node, typ) {
 		soften(n.Left)
 	}
 	l, lt := k.visit(n.Left)
-	r, rt := k.visit(n.Right)
+	r, rt := k.visitBeside(lt, n)
 	if lt.kind == kindBroken || rt.kind == kindBroken {
 		return n, typ{kind: kindBroken}
 	}
@@ -78,6 +78,7 @@ func (k *checker) logic(n *ast.BinaryNode) (ast.Node, typ) {
 	fixedRight := k.varying == before
 	left := k.condition(n.Left, lt, "the left side of "+n.Operator)
 	if right := k.condition(n.Right, rt, "the right side of "+n.Operator); !left || !right {
+		k.meantOtherwise(n, lt, rt)
 		return n, typ{kind: kindBroken}
 	}
 	switch {
@@ -120,6 +121,9 @@ func (k *checker) mismatch(n *ast.BinaryNode, lt, rt typ) (ast.Node, typ) {
 	if i.Hint == "" {
 		i.Hint = mismatchHint(n.Operator, n.Right, n.Left, rt, lt)
 	}
+	if hint := k.operandHint(n.Left, n.Right, lt, rt); hint != "" {
+		i.Hint = hint
+	}
 	return n, k.report(n, i)
 }
 
@@ -135,6 +139,9 @@ func mismatchHint(op string, a, b ast.Node, at, bt typ) string {
 	case at.kind == kindDuration && isText:
 		if _, err := parseDuration(text.Value); err == nil {
 			return fmt.Sprintf("write %s without quotes", strings.TrimSpace(text.Value))
+		}
+		if length, ok := clockLength(text.Value); ok {
+			return "a duration is written with its units: " + length
 		}
 		return "write a duration such as 60m, without quotes"
 	case at.kind == kindTime && bt.kind == kindText:
@@ -198,6 +205,8 @@ func (k *checker) equal(n *ast.BinaryNode, l, r ast.Node, lt, rt typ) (ast.Node,
 	switch {
 	case !lt.scalar() || !rt.scalar():
 		return k.mismatch(n, lt, rt)
+	case k.mixed(n, lt, rt):
+		return n, typ{kind: kindBroken}
 	case lt.kind == kindUnknown && rt.kind == kindUnknown:
 		node := k.call(n, boolType(), &site{do: equalScalars}, l, r)
 		if n.Operator == "!=" {
@@ -215,6 +224,8 @@ func (k *checker) equal(n *ast.BinaryNode, l, r ast.Node, lt, rt typ) (ast.Node,
 		k.checkEnum(n.Left, n.Right, rt)
 		k.checkClock(n.Right, n.Left)
 		k.checkClock(n.Left, n.Right)
+		k.checkCase(n.Right, n.Left)
+		k.checkCase(n.Left, n.Right)
 	}
 	return k.native(n, l, r), boolType()
 }
@@ -290,6 +301,8 @@ func (k *checker) order(n *ast.BinaryNode, l, r ast.Node, lt, rt typ) (ast.Node,
 		return n, k.report(n, issue{Code: "type-mismatch", What: fmt.Sprintf("nil has no order: %s cannot compare it", n.Operator), Hint: "write == nil or != nil"})
 	case !ordered(lt) || !ordered(rt):
 		return k.mismatch(n, lt, rt)
+	case k.mixed(n, lt, rt):
+		return n, typ{kind: kindBroken}
 	case lt.kind == kindUnknown || rt.kind == kindUnknown:
 		if lt.json && (rt.kind == kindDuration || rt.kind == kindTime) || rt.json && (lt.kind == kindDuration || lt.kind == kindTime) {
 			return k.mismatch(n, lt, rt)
@@ -303,6 +316,7 @@ func (k *checker) order(n *ast.BinaryNode, l, r ast.Node, lt, rt typ) (ast.Node,
 		k.checkClock(n.Left, n.Right)
 		k.unknownGap(n.Left, lt)
 		k.unknownGap(n.Right, rt)
+		k.justBegun(n)
 	}
 	return k.native(n, l, r), boolType()
 }
@@ -409,6 +423,8 @@ func (k *checker) in(n *ast.BinaryNode, l, r ast.Node, lt, rt typ) (ast.Node, ty
 	case rt.kind == kindMap, rt.kind == kindUnknown:
 	case rt.kind == kindText:
 		return mismatch(fmt.Sprintf("write %s contains %s", right, left))
+	case strings.HasPrefix(k.dotted(n.Right), "windows."):
+		return mismatch(windowHint(right))
 	default:
 		return mismatch("a list stands on the right side: x in [\"a\", \"b\"], x in lists.vips")
 	}
@@ -466,6 +482,9 @@ func (k *checker) coalesce(n *ast.BinaryNode, l, r ast.Node, lt, rt typ) (ast.No
 	known := lt
 	known.null = false
 	t := unify(known, rt)
+	if lt.kind == kindDuration && rt.isNumber() {
+		t.either = nil // it is said already
+	}
 	if lt.kind == kindUnknown && rt.kind != kindUnknown {
 		// Still of any type, but there is something.
 		t = typ{kind: kindUnknown, null: rt.null, json: lt.json}

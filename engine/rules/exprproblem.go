@@ -51,11 +51,19 @@ func parseIssue(src []rune, err error) issue {
 		i.What, i.Hint = "the expression ends too early", "something is missing after "+string(src[i.Offset:i.Offset+i.Width])
 	case m != nil:
 		i.What, i.Hint = unexpected(m[1], found)
+		if hint := meantAt(src, i.Offset, found); hint != "" {
+			i.Hint = hint
+		}
 		if number := numberBefore.FindStringSubmatch(string(src[:i.Offset])); number != nil {
 			if _, err := parseDuration(number[1] + found); err == nil {
 				i.Hint = "a duration is one word: " + number[1] + found
 			}
-			if found == ":" {
+			if guess := durationHint(number[1] + found); guess != "" && m[1] == "Identifier" {
+				i.Hint = "a duration is one word: " + guess
+			}
+			if length, ok := clockLength(number[1] + string(src[i.Offset:min(len(src), i.Offset+len("00:30:00"))])); found == ":" && ok {
+				i.Hint = "a duration is written with its units: " + length
+			} else if found == ":" {
 				i.Hint = "a time of day stands in quotes, and is compared with clock(…): " + strconv.Quote(clockText(number[1], src[i.Offset+1:]))
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -214,7 +215,7 @@ func (s *scanner) comment() {
 	s.add(s.i, 2, "the comment is never closed", "add */")
 }
 
-var numberWord = regexp.MustCompile(`^([0-9][0-9_]*(\.[0-9_]+)?([eE][+-]?[0-9_]+)?|0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+)$`)
+var numberWord = regexp.MustCompile(`^([0-9][0-9_]*(\.[0-9][0-9_]*)?([eE][+-]?[0-9][0-9_]*)?|0[xX][0-9a-fA-F][0-9a-fA-F_]*|0[bB][01][01_]*|0[oO][0-7][0-7_]*)$`)
 
 // number skips a number, or takes out a duration.
 func (s *scanner) number() {
@@ -284,7 +285,7 @@ func (s *scanner) word() {
 // write instead. The longer come first.
 func mistaken() [][2]string {
 	return [][2]string{
-		{"===", "=="}, {"!==", "!="}, {"=>", ">="}, {"=<", "<="}, {"<>", "!="}, {"&&&", "and"},
+		{"=~", `matches "pattern", or contains "text"`}, {"!~", `not (a matches "pattern"), or not (a contains "text")`}, {"===", "=="}, {"!==", "!="}, {"=>", ">="}, {"=<", "<="}, {"<>", "!="}, {"&&&", "and"},
 		{"≥", ">="}, {"≤", "<="}, {"≠", "!="}, {"＝", "=="}, {"×", "*"}, {"÷", "/"}, {"–", "-"}, {"—", "-"}, {"∧", "and"}, {"∨", "or"}, {"¬", "not"},
 	}
 }
@@ -321,7 +322,11 @@ func (s *scanner) operator() {
 	case r == ',' || r == ':':
 		s.entry(r)
 	case r == '|' && !s.pipe():
-		s.add(s.i, 1, "| is not an operator here", "write or")
+		hint := "write or"
+		if m := filterBehind.FindStringSubmatch(s.ahead()); m != nil && slices.ContainsFunc(functions(), func(f function) bool { return f.name == m[1] }) {
+			hint = fmt.Sprintf("write %s(%s)", m[1], cut(strings.TrimSpace(string(s.src[:s.i]))))
+		}
+		s.add(s.i, 1, "| is not an operator here", hint)
 		return
 	case strings.ContainsRune("“”„‟«»", r):
 		s.add(s.i, 1, fmt.Sprintf("%c is not a plain quote", r), `write "`)
@@ -338,6 +343,9 @@ func (s *scanner) operator() {
 	}
 	s.i++
 }
+
+// filterBehind is a function as templates of other tools name it: x | upper.
+var filterBehind = regexp.MustCompile(`^\|\s*([A-Za-z_]+)\s*$`)
 
 var pipeTarget = regexp.MustCompile(`^\|\s*[A-Za-z_]+\s*\(`)
 

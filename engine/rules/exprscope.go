@@ -255,8 +255,14 @@ func (k *checker) unknownName(n *ast.IdentifierNode) typ {
 			}
 		}
 	}
+	if defined := k.definedAs(name); len(defined) > 0 {
+		owners = defined
+	}
 	_, isCall := k.compiler.calls[name]
+	hint := k.meantName(n)
 	switch lower := strings.ToLower(name); {
+	case hint != "":
+		i.Hint = hint
 	case lower == "null" || lower == "none" || lower == "undefined":
 		i.Hint = "write nil"
 	case lower == "true" || lower == "false":

@@ -195,6 +195,9 @@ func (k *checker) callNode(n *ast.CallNode) (ast.Node, typ) {
 			name = s.Value
 		}
 		i := issue{Code: "unknown-function", What: fmt.Sprintf("values have no functions of their own, such as %s", name), Hint: foreign(name, k.source(m.Node))}
+		if hint := k.methodHint(name, m.Node, n.Arguments); hint != "" {
+			i.Hint = hint
+		}
 		if _, ok := k.compiler.calls[name]; ok && i.Hint == "" {
 			i.Hint = fmt.Sprintf("write %s(%s)", name, k.source(m.Node))
 		}

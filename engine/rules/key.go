@@ -114,7 +114,7 @@ func (k key) text(word string, r *rule, f *frame, loc *time.Location) (string, e
 // key reads a list of expressions that make a key.
 func (w *wordReader) key(n node) key {
 	one := "session.id"
-	if n.Kind == yaml.ScalarNode && !n.isEmpty() && n.Tag == "!!str" && !strings.HasPrefix(n.Value, "session") {
+	if n.Kind == yaml.ScalarNode && !n.isEmpty() && n.Tag == "!!str" && strings.Contains(n.Value, ".") {
 		one = clip(n.Value, 60)
 	}
 	if !n.isList(fmt.Sprintf("%s: [%s]", n.name(), one)) {

@@ -144,7 +144,9 @@ func (l *loader) keepListFile(f listFile) {
 func (l *loader) readWindows(n node) {
 	for _, e := range l.namedEntries(n, "window", "NAME: mon-fri 08:00-20:00") {
 		l.defs.windows[e.name()] = window{}
+		before := len(l.out.found)
 		if !e.isScalar("a text such as mon-fri 08:00-20:00 belongs here") {
+			l.out.explain(before, "wrong-type", fmt.Sprintf("write days, then times, in one text: %s: \"mon-fri 08:00-20:00; sat 10:00-14:00\"", e.name()))
 			continue
 		}
 		w, err := parseWindow(e.Value)

@@ -265,7 +265,7 @@ func (l *loader) use(n node, p *program, sc scope) {
 // set puts together what was read.
 func (l *loader) set(files []File) *Set {
 	s := &Set{
-		loc: l.loc, compiler: l.compiler, rules: l.rules, byID: map[string]*rule{}, byType: map[string][]*rule{}, byWire: map[string][]*rule{}, awaiting: map[string][]*rule{},
+		loc: l.loc, readsRaw: l.readsRaw, compiler: l.compiler, rules: l.rules, byID: map[string]*rule{}, byType: map[string][]*rule{}, byWire: map[string][]*rule{}, awaiting: map[string][]*rule{},
 		fields: map[string][]supply{}, conns: map[string]map[string]any{},
 	}
 	var kept saved

@@ -168,7 +168,9 @@ func (n node) problem(i issue) engine.Problem {
 }
 
 // quotable is a message that quotes from a file, without what must not be shown.
-func quotable(text string, most int) string { return harmless(maskTokens(clip(text, most))) }
+func quotable(text string, most int) string {
+	return harmless(maskTokens(maskSecrets(clip(text, most))))
+}
 
 // clip cuts what a message quotes from a file.
 func clip(text string, most int) string {
@@ -234,6 +236,12 @@ func (n node) what() string {
 // are to blame.
 func (n node) emptyValue() {
 	i := issue{Code: "empty-value", What: n.what() + " is empty", Hint: "give it a value, or leave the key out"}
+	switch n.name() {
+	case engine.BranchThen, engine.BranchElse, engine.BranchOnLate, engine.BranchOnFailure:
+		i.Hint = "give it a list of steps, such as - log: …"
+	case "when":
+		i.Hint = "name the type of an event: when: session_ended"
+	}
 	if n.key != nil {
 		line := []rune(n.doc.line(n.key.Line))
 		rest := strings.TrimSpace(string(line[min(len(line), n.key.Column-1):]))

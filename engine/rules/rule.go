@@ -115,6 +115,9 @@ func (l *loader) readRule(n node) {
 			if l.actions[name] != nil {
 				i.Hint = fmt.Sprintf("%s is an action: write it below then, as - %s: …", name, name)
 			}
+			if slices.Contains(engine.EventTypes(), e.Value) {
+				i.Hint = strings.Replace(i.Hint, "write when: session_ended;", fmt.Sprintf("write when: %s;", e.Value), 1)
+			}
 			e.addAtKey(i)
 		default:
 			if _, twice := got[name]; !twice {
@@ -129,7 +132,9 @@ func (l *loader) readRule(n node) {
 	l.readFrom(r, got)
 	sc, ok := l.readWhen(r, n, got)
 	if e, given := got["if"]; given && ok {
-		r.ifs = l.conditions(e, sc)
+		at := sc
+		at.beginning = true
+		r.ifs = l.conditions(e, at)
 	}
 	l.readWords(r, got, sc, ok)
 	l.readBranches(r, n, got, sc, ok)

@@ -38,6 +38,12 @@ func (l *loader) readSchedule(r *rule, n node) (scope, bool) {
 	return scope{events: []string{engine.Scheduled}, schedule: true}, true
 }
 
+// isCron reports whether text is a time in the form of cron.
+func isCron(text string) bool {
+	_, err := parseCron(text)
+	return err == nil
+}
+
 // readCron reads a time that comes again and again, in the form of cron.
 func (l *loader) readCron(n node) (cron, bool) {
 	text, ok := n.text()

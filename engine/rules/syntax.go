@@ -1,9 +1,9 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -49,7 +49,7 @@ func explainSyntax(d *document, lines []string, text string, err error) syntaxEr
 	if s, ok := quoteAbove(lines, line); ok {
 		return s
 	}
-	if s, ok := faultAbove(lines, message, line); ok {
+	if s, ok := findSlip(lines, message, line-1); ok {
 		return s
 	}
 	if s, ok := bracketAbove(lines, message, line); ok {
@@ -156,190 +156,6 @@ func openQuote(lines []string, text, message string, line int) (s syntaxError, o
 	return s, true
 }
 
-var (
-	loneWord    = regexp.MustCompile(`^\s*(?:- +)*([\w-]+)\s*$`)
-	colonInWord = regexp.MustCompile(`^\s*(?:- +)*([\w-]+ :\S*)\s*$`)
-	colonSticks = regexp.MustCompile(`^\s*(?:- +)*([\w.-]+:[^\s:]\S*)`)
-	looseDash   = regexp.MustCompile(`^\s*(-) {2,}[\w.-]+:`)
-	dashSticks  = regexp.MustCompile(`^\s*(-[^\s-]\S*)`)
-	keyAndValue = regexp.MustCompile(`^\s*(?:- +)*([\w-]+) +\S`)
-	braceSticks = regexp.MustCompile(`^\s*(?:- +)*([\w-]+) +[\[{] `)
-	brokenSign  = regexp.MustCompile(`^\s*([^\s#]{1,2}# ?\w\S*)`)
-	tagInFront  = regexp.MustCompile(`^\s*(?:- +)*(!\S*)`)
-)
-
-// written is a line without its comment and the blanks at its end.
-func written(line string) string {
-	if strings.HasPrefix(strings.TrimSpace(line), "#") {
-		return ""
-	}
-	for at := 0; ; {
-		sign := strings.Index(line[at:], " #")
-		if sign < 0 {
-			break
-		}
-		if at += sign; openQuoteIn(line[:at]) < 0 {
-			line = line[:at]
-			break
-		}
-		at++ // the # is part of a text
-	}
-	return strings.TrimRight(line, " \t")
-}
-
-// above is the index of the nearest line above i that says something, -1 if
-// there is none.
-func above(lines []string, i int) int {
-	for i--; i >= 0 && written(lines[i]) == ""; i-- {
-	}
-	return i
-}
-
-// faultAbove finds what is wrong in a line that the parser takes for something
-// else, so that it complains about one below.
-func faultAbove(lines []string, message string, line int) (s syntaxError, ok bool) {
-	at := line - 1
-	mark := func(i int, span []int, what, hint string) (syntaxError, bool) {
-		text := lines[i]
-		return syntaxError{line: i + 1, col: utf8.RuneCountInString(text[:span[0]]) + 1, width: utf8.RuneCountInString(text[span[0]:span[1]]),
-			issue: issue{Code: "yaml-syntax", What: what, Hint: hint}}, true
-	}
-	for i := at; i >= max(0, at-30); i-- {
-		if span := dashSticks.FindStringSubmatchIndex(lines[i]); span != nil && lines[i] != "---" {
-			return mark(i, span[2:], "a dash without a space behind it", "put a space behind the dash")
-		}
-		if span := tagInFront.FindStringSubmatchIndex(lines[i]); span != nil && at-i < 5 {
-			return mark(i, span[2:], "what begins with ! is a tag, and no key", "remove the !")
-		}
-	}
-	if before := above(lines, at); before >= 0 {
-		for _, pair := range [][2]int{{at, before}, {before, at}} {
-			span := looseDash.FindStringSubmatchIndex(lines[pair[0]])
-			apart := columnOfKey(lines[pair[0]]) - columnOfKey(lines[pair[1]])
-			if span != nil && apart >= -1 && apart <= 1 && !strings.HasPrefix(strings.TrimLeft(lines[pair[1]], " "), "-") {
-				return mark(pair[0], span[2:], "a dash begins an entry of a list, and this key belongs to the lines around it", "remove the dash")
-			}
-		}
-		if span := colonSticks.FindStringSubmatchIndex(lines[before]); span != nil && !strings.Contains(written(lines[before]), ": ") {
-			return mark(before, span[2:], `this line has no ": "`, "put a space after the colon")
-		}
-		if span := brokenSign.FindStringSubmatchIndex(lines[before]); span != nil {
-			return mark(before, span[2:], "this line is no comment, and has no key", "begin it with # if it is a comment")
-		}
-	}
-	if strings.Contains(message, "document start") && !strings.HasPrefix(lines[at], "%") && !strings.HasPrefix(lines[at], "---") {
-		first := 0
-		for first < at && written(lines[first]) == "" {
-			first++
-		}
-		if text := strings.TrimRight(lines[first], " \t"); first < at && !strings.HasPrefix(text, "%") && !strings.HasPrefix(text, "---") {
-			return mark(first, []int{leadingSpaces(text), len(text)}, "the file begins with a line that is no section", "begin it with # if it is a comment; "+suggestion("", "sections", sections()))
-		}
-	}
-	if i, what, hint := oddSibling(lines, at); i >= 0 && strings.Contains(message, "did not find expected") {
-		return mark(i, []int{leadingSpaces(lines[i]), len(written(lines[i]))}, what, hint)
-	}
-	if span := braceSticks.FindStringSubmatchIndex(lines[at]); span != nil {
-		return mark(at, span[2:], `this line has no ": "`, fmt.Sprintf("put a colon behind it: %s:", lines[at][span[2]:span[3]]))
-	}
-	if i, ok := strayLine(lines, at); ok {
-		text := strings.TrimRight(lines[i], " \t")
-		word, _, _ := strings.Cut(text, " ")
-		return mark(i, []int{0, len(text)}, fmt.Sprintf("only sections begin in column 1, and %s is none", word), "remove what stands in front of the line, or indent it; "+suggestion(strings.TrimSuffix(word, ":"), "sections", sections()))
-	}
-	if !strings.Contains(message, "mapping values are not allowed") && !strings.Contains(message, "did not find expected key") {
-		return s, false
-	}
-	before := above(lines, at)
-	if before < 0 {
-		return s, false
-	}
-	for form, hint := range map[*regexp.Regexp]string{loneWord: "put a colon behind it: %s:", colonInWord: "put the colon right behind the key, and a space after it"} {
-		if span := form.FindStringSubmatchIndex(lines[before]); span != nil {
-			if strings.Contains(hint, "%s") {
-				hint = fmt.Sprintf(hint, lines[before][span[2]:span[3]])
-			}
-			return mark(before, span[2:], `this line has no ": "`, hint)
-		}
-	}
-	text, opener := written(lines[before]), above(lines, before)
-	span := keyAndValue.FindStringSubmatchIndex(text)
-	if span != nil && !strings.Contains(text, ": ") && columnOfKey(text) == columnOfKey(lines[at]) && opener >= 0 && (strings.HasSuffix(written(lines[opener]), ":") || strings.Contains(text, "- ")) {
-		return mark(before, span[2:], `this line has no ": "`, fmt.Sprintf("put a colon behind it: %s:", text[span[2]:span[3]]))
-	}
-	if indent := leadingSpaces(text); indent == leadingSpaces(lines[at]) && strings.HasPrefix(lines[at][indent:], "- ") && !strings.HasPrefix(text[indent:], "- ") {
-		word, _, _ := strings.Cut(text[indent:], " ")
-		return mark(before, []int{indent, indent + len(word)}, "this entry has no dash, and the one below it has", "put a dash in front of it: - "+word+" …")
-	}
-	head, value := splitKey(text)
-	key := strings.TrimSuffix(strings.TrimSpace(strings.TrimLeft(head, " -")), ":")
-	own, above := columnOfKey(lines[at]), columnOfKey(text)
-	switch {
-	case value == "" && !strings.Contains(text, ":") && !strings.HasPrefix(strings.TrimSpace(text), "- "):
-		return mark(before, []int{above, len(text)}, `this line has no ": "`, "begin it with # if it is a comment; put a colon behind the key if there is one")
-	case value == "" || own <= above:
-		return s, false
-	case !strings.Contains(written(lines[at]), ": ") && !strings.HasSuffix(written(lines[at]), ":") && !strings.HasPrefix(strings.TrimLeft(lines[at], " "), "- "):
-		return mark(at, []int{leadingSpaces(lines[at]), len(written(lines[at]))}, `this line has no ": "`, "begin it with # if it is a comment; put a colon behind the key if there is one")
-	case strings.Contains(key, " "):
-		return mark(before, []int{above, len(head)}, fmt.Sprintf("%q is no key: a key is one word", key), "remove what stands in front of it, and indent it like the line below")
-	case strings.Contains(value, ": "):
-		return s, false
-	case opener >= 0 && strings.HasSuffix(written(lines[opener]), ":") && (above-columnOfKey(lines[opener]))%2 == 1 && (own-columnOfKey(lines[opener]))%2 == 0:
-		return mark(before, []int{above, len(text)}, "this line does not fit the one below it", fmt.Sprintf("check the indentation: it begins in column %d, and line %d in column %d", above+1, line, own+1))
-	case own == above+1 && !continued(lines, at):
-		return s, false // one space too many is likelier
-	}
-	return mark(before, []int{len(head), len(text)}, fmt.Sprintf("%q has a value here, and lines below it that are indented as its own", key), fmt.Sprintf("remove the value, or indent line %d as far as %s:", line, key))
-}
-
-// oddSibling is a line above that should begin where the line at does, and is
-// the one that is wrong: it is indented by an odd number of spaces, or lacks
-// the dash; -1 if there is none.
-func oddSibling(lines []string, at int) (i int, what, hint string) {
-	own := leadingSpaces(lines[at])
-	isItem := func(i int) bool { return strings.HasPrefix(strings.TrimLeft(lines[i], " "), "- ") }
-	for i = at - 1; i >= 0; i-- {
-		indent, opener := leadingSpaces(lines[i]), above(lines, i)
-		switch {
-		case written(lines[i]) == "" || indent > own+2:
-		case isItem(at) && !isItem(i) && indent >= own && opener >= 0 && leadingSpaces(lines[opener]) < own && strings.HasSuffix(written(lines[opener]), ":"):
-			return i, "this entry has no dash, and one below it has", fmt.Sprintf("put a dash in front of it, as in line %d: - %s …", at+1, clip(strings.Fields(lines[i])[0], 60))
-		case (indent == own-1 || indent == own+1) && indent%2 == 1:
-			return i, "this line does not fit those below it", fmt.Sprintf("check the indentation: it begins in column %d, and line %d in column %d", indent+1, at+1, own+1)
-		case indent <= own:
-			return -1, "", ""
-		}
-	}
-	return -1, "", ""
-}
-
-// continued reports whether the line below i is indented as far.
-func continued(lines []string, i int) bool {
-	below := i + 1
-	for below < len(lines) && written(lines[below]) == "" {
-		below++
-	}
-	return below < len(lines) && leadingSpaces(lines[below]) >= leadingSpaces(lines[i])
-}
-
-// columnOfKey is where the key of a line begins, behind dashes.
-func columnOfKey(line string) int { return len(line) - len(strings.TrimLeft(line, "- ")) }
-
-// strayLine is the nearest line from at upwards that begins in column 1; ok: it
-// is no section.
-func strayLine(lines []string, at int) (i int, ok bool) {
-	for i = at; i >= 0; i-- {
-		text := written(lines[i])
-		if text == "" || strings.ContainsAny(text[:1], " \t#-.]}%") && !strings.HasPrefix(text, ". ") {
-			continue
-		}
-		name, _, _ := strings.Cut(text, ":")
-		return i, !slices.Contains(sections(), strings.Trim(name, `"'`)) && strings.Contains(text, " ")
-	}
-	return 0, false
-}
-
 // quoteAbove finds a quote in a line above that nothing on its line closes:
 // all up to the next such quote is taken for text.
 func quoteAbove(lines []string, line int) (s syntaxError, ok bool) {
@@ -404,6 +220,9 @@ func splitKey(line string) (head, value string) {
 	return "", ""
 }
 
+// variableInBraces is a variable of the environment as a shell writes it.
+var variableInBraces = regexp.MustCompile(`\b([\w-]+):\s*\$\{([A-Z][A-Z0-9_]*)\}`)
+
 // valueTrap recognises values that need quotes. head is "key:" or "".
 func valueTrap(head, value string) (issue, bool) {
 	i := issue{Code: "yaml-quote"}
@@ -418,8 +237,11 @@ func valueTrap(head, value string) (issue, bool) {
 		i.What = "the value goes on behind its closing quote"
 		i.Why = "a value that begins with a quote must end with it"
 	case (first == '{' || first == '[') && strings.ContainsRune("}]", rune(value[len(value)-1])):
+		if m := variableInBraces.FindStringSubmatch(value); m != nil {
+			i.Hint = fmt.Sprintf("variables are read by env:NAME, not by ${…}: write %s: env:%s", m[1], m[2])
+		}
 		return issue{Code: "yaml-syntax", What: fmt.Sprintf("something between %c and %c does not fit", first, value[len(value)-1]),
-			Hint: `put values that hold : , # or quotes in quotes, and a space behind each colon`}, true
+			Hint: cmp.Or(i.Hint, `put values that hold : , # or quotes in quotes, and a space behind each colon`)}, true
 	case first == '{' || first == '[':
 		i.What = fmt.Sprintf("a value that begins with %c goes on behind it", first)
 		i.Why = fmt.Sprintf("in YAML %c begins a %s", first, map[byte]string{'{': "map", '[': "list"}[first])

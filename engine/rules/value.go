@@ -59,7 +59,11 @@ func (l *loader) value(n node, s shape, enum []string, p within) (value, bool) {
 		v.fixed = l.secret(n)
 		return v, true
 	}
+	before := len(l.out.found)
 	if !n.isScalar(s.String() + " belongs here") {
+		if s.form == formText && n.Kind == yaml.SequenceNode && p.static == "" {
+			l.out.explain(before, "wrong-type", "a step takes one: write a step for each of them")
+		}
 		return v, false
 	}
 	return l.scalarValue(n, v, p)
@@ -299,6 +303,7 @@ func (l *loader) filledValue(n node, v value, p within) (value, bool) {
 	}
 	program := v.text.whole()
 	if program == nil || v.form.accepts(program.kind()) {
+		l.doubtText(n, v, program)
 		return v, true
 	}
 	i := issue{Code: "wrong-type", What: fmt.Sprintf("%s must be %s, and this is %s", n.what(), v.shape, kindName(program.kind()))}

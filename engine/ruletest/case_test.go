@@ -26,8 +26,12 @@ import (
 var update = flag.Bool("update", false, "write what comes out into the want sections of testdata")
 
 type slackParams struct {
-	Channel string `json:"channel"`
+	Channel string `json:"channel" gavel:"inherit"`
 	Text    string `json:"text" gavel:"main,required"`
+}
+
+type slackConn struct {
+	Channel string `json:"channel"`
 }
 
 type httpParams struct {
@@ -47,7 +51,7 @@ func testKinds(t testing.TB) []engine.ActionKind {
 		return engine.Result{}, nil
 	}
 	return []engine.ActionKind{
-		{Name: "slack", Params: reflect.TypeFor[slackParams](), Do: never},
+		{Name: "slack", Params: reflect.TypeFor[slackParams](), Conn: reflect.TypeFor[slackConn](), Do: never},
 		{Name: "http", Params: reflect.TypeFor[httpParams](), Do: never, Answered: func(_ json.RawMessage, status int) error {
 			switch {
 			case status >= 500:

@@ -62,10 +62,10 @@ func (d *Draft) Check(env Env) (*File, engine.Problems) {
 	if !d.ok {
 		return nil, d.reading.Problems()
 	}
-	r := &decoder{env: env, zone: env.Rules.Location(), file: &File{Name: d.name}}
+	r := &decoder{env: env, zone: env.Rules.Location(), file: &File{Name: d.name, Version: 1}}
 	r.record(d.root, reflect.ValueOf(r.file).Elem(), "keys of a test file")
 	for _, e := range d.root.Entries() {
-		if e.Key() == "version" && r.file.Version != 1 && whole {
+		if e.Key() == "version" && r.file.Version != 1 {
 			e.Report(rules.Issue{Code: "unknown-version", What: fmt.Sprintf("version %d is not known to this gavel", r.file.Version), Hint: "write version: 1"})
 		}
 	}
@@ -228,7 +228,9 @@ func (d *decoder) plain(n rules.Node, dst reflect.Value, several bool) (ok bool)
 		return ok
 	case reflect.Int, reflect.Int64:
 		v, ok := n.Whole()
-		dst.SetInt(v)
+		if ok {
+			dst.SetInt(v)
+		}
 		return ok
 	}
 	return false // there are no fields of other kinds
@@ -237,7 +239,7 @@ func (d *decoder) plain(n rules.Node, dst reflect.Value, several bool) (ok bool)
 // list reads the entries of a list. An empty one is not nil.
 func (d *decoder) list(n rules.Node, dst reflect.Value, several bool) bool {
 	shape := "- …"
-	if len(n.Content) == 0 {
+	if n.IsMapping() && len(n.Content) == 0 {
 		shape = n.Key() + ": []"
 	}
 	if !several && !n.List(shape) {

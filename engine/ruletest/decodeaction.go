@@ -54,6 +54,7 @@ func (d *decoder) action(n rules.Node, a *Action) bool {
 			a.Rule, ok = e.Text()
 			ok = ok && d.among(e, a.Rule)
 		case "at":
+			a.at = e.Node
 			ok = d.value(e, reflect.ValueOf(&a.At).Elem(), false) && d.inTest(e, a.At)
 		default:
 			if did != nil {
@@ -149,7 +150,7 @@ func matcherKey(n rules.Node) (how string, value rules.Node) {
 
 // matcher reads how a value is to be.
 func (d *decoder) matcher(n rules.Node, m *Matcher) bool {
-	m.line = n.KeyLine()
+	m.at = n.Node
 	how, value := matcherKey(n)
 	if m.How = how; how == "" {
 		m.How = Equal

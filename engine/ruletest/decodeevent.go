@@ -20,6 +20,7 @@ func (d *decoder) event(n rules.Node, e *Event) bool {
 	e.line = n.KeyLine()
 	d.prev = c.lastEvent()
 	e.At = d.prev
+	before := e.At
 	ok := d.record(n, reflect.ValueOf(e).Elem(), "keys of an event")
 	c.last = e.At
 	if !n.IsMapping() {
@@ -35,7 +36,11 @@ func (d *decoder) event(n rules.Node, e *Event) bool {
 	for _, x := range n.Entries() {
 		given[x.Key()] = x
 	}
-	if _, said := given["received"]; !said {
+	_, said := given["received"]
+	if !said && !d.later(given["at"], e.At, before) {
+		return false
+	}
+	if !said {
 		e.Received = e.At
 		if e.Received.Before(arrived) { // it comes late
 			e.Received = arrived
@@ -55,6 +60,21 @@ func (d *decoder) event(n rules.Node, e *Event) bool {
 		return d.payload(n, e, given)
 	}
 	return d.facts(n, e, given)
+}
+
+// later reports a time of day that goes back to before the entry above: it could
+// be of the next day as well.
+func (d *decoder) later(n rules.Node, at, before time.Time) bool {
+	if !at.Before(before) {
+		return true
+	}
+	if _, clock := clockTime(strings.TrimSpace(n.Value)); !clock {
+		return true
+	}
+	n.Report(rules.Issue{Code: "bad-time", What: "this is before what stands above it, at " + d.c.clock(before),
+		Why:  "a time of day is on the same day as that",
+		Hint: "write the date, or how much later it is (+2h); of what arrives late say when: received: " + d.c.clock(before)})
+	return false
 }
 
 // form is the key that says what happens. It reports keys that do not go with it.

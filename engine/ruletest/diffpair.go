@@ -242,6 +242,9 @@ func match(before, after []*act, key func(*act) string) (pairs []pair, left, rig
 
 // steps compares the steps of a pair of runs.
 func (c *comparison) steps(d *RuleDiff, p pair) {
+	if c.same(p) {
+		return
+	}
 	c.unknown(d, p)
 	before, after := p.before.done(), p.after.done()
 	take := func(same func(b, a *step) bool, found func(b, a *step)) {
@@ -269,6 +272,20 @@ func (c *comparison) steps(d *RuleDiff, p pair) {
 	for _, a := range after {
 		d.Differences = append(d.Differences, c.alone(More, p.after, a, d))
 	}
+}
+
+// same reports whether both runs did the same, step by step: most do.
+func (c *comparison) same(p pair) bool {
+	if p.before == nil || p.after == nil || len(p.before.steps) != len(p.after.steps) {
+		return false
+	}
+	for i := range p.before.steps {
+		b, a := &p.before.steps[i], &p.after.steps[i]
+		if !b.counts() || !a.counts() || !equalSteps(b, a) || c.moved(p, b, a) {
+			return false
+		}
+	}
+	return true
 }
 
 // done are the actions that count; of no run, none.

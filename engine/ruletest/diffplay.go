@@ -34,9 +34,10 @@ type Rehearsal struct {
 
 const (
 	// tidyEvery is how often what is over is forgotten, and remembered how long
-	// events and sessions stay that nothing waits for: no delivery is so late.
-	tidyEvery  = 3 * time.Hour
-	remembered = 12 * time.Hour
+	// events and sessions stay that nothing waits for: longer than a session may
+	// be silent, and so late no delivery comes.
+	tidyEvery  = 6 * time.Hour
+	remembered = 26 * time.Hour
 	// maxInputs is of how many runs of a changed rule what they saw is kept, for
 	// saying why the others do not make them; maxSeen, how long its lists may be.
 	maxInputs = 300
@@ -85,7 +86,7 @@ func decides(part string) bool {
 func (r *Rehearsal) Deliver(ev engine.Event) error {
 	if ev.Received.After(r.tidy) {
 		r.tidy = ev.Received.Add(tidyEvery)
-		r.stage.store.forget(ev.Received.Add(-remembered), r.sees())
+		r.stage.store.forget(ev.Received.Add(-max(remembered, r.stage.o.Timeout+time.Hour)), r.sees())
 	}
 	_, err := r.stage.Deliver(ev, "")
 	return err

@@ -46,28 +46,41 @@ func paired(want []Action, deeds []deed) []int {
 	return pairing(len(want), len(deeds), func(i, k int) bool { return want[i].fitsAll(deeds[k]) })
 }
 
-// expect compares the deeds with what is expected: each expected action needs one
-// of its own, and none may be left.
-func (p *play) expect(deeds []deed) {
-	want := p.c.Expect
-	pairs := paired(want, deeds)
-	left := p.leftOver(deeds, pairs)
+// compared is paired, and for the actions expected that no deed fits those that
+// were probably meant, -1 where there is none.
+func compared(want []Action, deeds []deed) (pairs, near []int) {
+	pairs = paired(want, deeds)
 	var missing []*Action
 	for i := range want {
 		if pairs[i] < 0 {
 			missing = append(missing, &want[i])
 		}
 	}
-	near := closest(missing, deeds, left)
-	for i, a := range missing {
-		if k := near[i]; k >= 0 {
-			left = slices.DeleteFunc(left, func(x int) bool { return x == k })
-			p.different(a, deeds[k])
-			continue
+	meant := closest(missing, deeds, leftOver(deeds, pairs))
+	near = make([]int, len(want))
+	for i := range want {
+		if near[i] = -1; pairs[i] < 0 {
+			near[i], meant = meant[0], meant[1:]
 		}
-		p.missing(a, deeds)
 	}
-	for _, k := range left {
+	return pairs, near
+}
+
+// expect compares the deeds with what is expected: each expected action needs one
+// of its own, and none may be left.
+func (p *play) expect(deeds []deed) {
+	want := p.c.Expect
+	pairs, near := compared(want, deeds)
+	for i := range want {
+		switch {
+		case pairs[i] >= 0:
+		case near[i] >= 0:
+			p.different(&want[i], deeds[near[i]])
+		default:
+			p.missing(&want[i], deeds)
+		}
+	}
+	for _, k := range leftOver(deeds, pairs, near) {
 		d := deeds[k]
 		what := fmt.Sprintf("not expected: %s, by %s at %s", inlineDeed(d), d.rule, p.c.clock(d.at))
 		if len(want) == 0 {
@@ -83,10 +96,11 @@ func (p *play) unlike(line int, what string, detail ...string) {
 }
 
 // leftOver are the deeds that nothing is paired with.
-func (p *play) leftOver(deeds []deed, pairs []int) []int {
+func leftOver(deeds []deed, pairs ...[]int) []int {
+	all := slices.Concat(pairs...)
 	var left []int
 	for k := range deeds {
-		if !slices.Contains(pairs, k) {
+		if !slices.Contains(all, k) {
 			left = append(left, k)
 		}
 	}

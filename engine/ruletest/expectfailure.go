@@ -3,6 +3,8 @@ package ruletest
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/gavelhq/gavel/engine"
 )
@@ -80,8 +82,24 @@ func (p *play) failures() {
 		if expected[k] || w.told {
 			continue
 		}
-		p.fail(cmp.Or(w.line, p.c.line), w.String(), "hint: if that is what is to happen, say so: failures: [ "+w.entry()+" ]")
+		p.fail(cmp.Or(w.line, p.c.line), w.String(), "hint: "+p.remedy(w))
 	}
+}
+
+// remedy is what to do about something that goes wrong.
+func (p *play) remedy(w wrong) string {
+	unknown := strings.Contains(w.err, "session.duration is unknown here") || strings.Contains(w.err, "${session.duration}: is not known")
+	if unknown && !p.c.starts() {
+		return "no session_started is among the events, so nobody knows how long the session ran: add it, or state it: session: { duration: 30m }"
+	}
+	return "if that is what is to happen, say so: failures: [ " + w.entry() + " ]"
+}
+
+// starts reports whether a session starts among the events.
+func (c *Case) starts() bool {
+	return slices.ContainsFunc(c.Events, func(e Event) bool {
+		return slices.ContainsFunc(e.events, func(ev engine.Event) bool { return ev.Type == engine.SessionStarted })
+	})
 }
 
 func (w wrong) String() string {

@@ -84,7 +84,24 @@ func (p *play) whyRuns(id string, a *Action) []string {
 		default:
 			lines = append(lines, when+p.doneBy(r))
 		}
+		lines = append(lines, whyFailed(r)...)
 		lines = append(lines, p.whySteps(r, a.Kind)...)
+	}
+	return lines
+}
+
+// whyFailed says which steps of a run failed.
+func whyFailed(r *engine.Run) []string {
+	var lines []string
+	for _, rec := range r.Steps {
+		if rec.State != engine.StepFailed {
+			continue
+		}
+		tried := ""
+		if n := len(rec.Tries); n > 1 {
+			tried = fmt.Sprintf("was tried %d times and ", n)
+		}
+		lines = append(lines, fmt.Sprintf("its step %s %sfailed, so it was not done: %s", rec.ID, tried, rec.Error))
 	}
 	return lines
 }
@@ -94,7 +111,7 @@ func (p *play) doneBy(r *engine.Run) string {
 	var done []string
 	for _, rec := range r.Steps {
 		if p.env.kind(rec.Action) != nil && (rec.State == engine.StepDone || rec.State == engine.StepShadow) {
-			done = append(done, inlineDeed(deed{kind: rec.Action, with: readParams(rec.With)}))
+			done = append(done, inlineDeed(deed{kind: rec.Action, with: p.params(&rec)}))
 		}
 	}
 	if len(done) == 0 {

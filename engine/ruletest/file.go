@@ -3,6 +3,8 @@ package ruletest
 import (
 	"time"
 
+	"gopkg.in/yaml.v3"
+
 	"github.com/gavelhq/gavel/engine"
 	"github.com/gavelhq/gavel/engine/rules"
 )
@@ -109,6 +111,7 @@ type Action struct {
 	At   time.Time          `json:"at" doc:"when it is done; +5m counts from the last event"`
 
 	line int
+	at   *yaml.Node // where At is written
 }
 
 // Ways in which a value fits.
@@ -125,7 +128,7 @@ type Matcher struct {
 	How   string
 	Value any
 
-	line int
+	at *yaml.Node // where it is written
 }
 
 // Failure is something that is to go wrong: a run that fails at a step, or a

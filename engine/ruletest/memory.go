@@ -43,6 +43,7 @@ type memory struct {
 	used      map[string]string
 	cooldowns map[string]time.Time
 	gathered  map[string]*gathering
+	within    map[string]time.Duration // the longest count: of each rule
 
 	runs     map[string]*run
 	runList  []*run
@@ -63,7 +64,7 @@ func newMemory(now func() time.Time, timeout time.Duration) *memory {
 		events: map[string]*engine.EventRow{}, ofSession: map[string][]*engine.EventRow{},
 		sessions: map[string]*session{}, rooms: map[room][]*session{},
 		people: map[string]map[string]string{}, sources: map[string]*sender{}, timers: newTimers(),
-		used: map[string]string{}, cooldowns: map[string]time.Time{}, gathered: map[string]*gathering{},
+		used: map[string]string{}, cooldowns: map[string]time.Time{}, gathered: map[string]*gathering{}, within: map[string]time.Duration{},
 		runs: map[string]*run{}, turns: map[string][]*run{}, state: map[string]json.RawMessage{}, entryKey: map[[4]string]int{},
 	}
 }

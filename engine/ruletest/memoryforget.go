@@ -2,6 +2,7 @@ package ruletest
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
@@ -39,6 +40,7 @@ func (m *memory) forget(cutoff time.Time, told forgotten) {
 		delete(m.timers.byID, id)
 		return true
 	})
+	m.forgetCounts(cutoff)
 	for _, g := range m.gathered {
 		for _, x := range g.all {
 			need(x.Event)
@@ -60,6 +62,21 @@ type forgotten struct {
 	run   func(*run)
 	event func(*engine.EventRow)
 	timer func(*engine.Timer)
+}
+
+// forgetCounts lets go of what was counted so long ago that nothing after cutoff
+// is near to it.
+func (m *memory) forgetCounts(cutoff time.Time) {
+	for key, g := range m.gathered {
+		within, counted := m.within[g.Rule]
+		if !counted || !strings.HasPrefix(key, "count\x00") {
+			continue
+		}
+		g.all = slices.DeleteFunc(g.all, func(x engine.Gathered) bool { return x.At.Before(cutoff.Add(-2 * within)) })
+		if len(g.all) == 0 {
+			delete(m.gathered, key)
+		}
+	}
 }
 
 func (m *memory) forgetSessions(cutoff time.Time, needed map[string]bool) {

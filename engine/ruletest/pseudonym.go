@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,16 +21,18 @@ import (
 
 // Pseudonyms put stand-ins in place of names, addresses, ids, links and other
 // texts that may be about people: the same one for the same text. Words of the
-// platforms, short numbers, times, and the words that conditions compare with
+// platforms, short numbers, times, and the words and keys that the rules name
 // stay.
 type Pseudonyms struct {
 	keep   bool
 	rules  string          // their texts
 	tables string          // theirs
+	words  map[string]bool // of the rules: keys that they may ask for
 	listed map[string]bool // entries of lists
 	of     map[string]standIn
 	taken  map[string]bool // texts that are no stand-ins of others
 	count  map[string]int
+	body   bool            // it is a platform's body that gets stand-ins
 	named  map[string]bool // texts that lists or conditions name, and that got stand-ins
 }
 
@@ -44,7 +47,7 @@ type standIn struct {
 // them.
 func NewPseudonyms(set *rules.Set, keep bool) *Pseudonyms {
 	p := &Pseudonyms{
-		keep: keep, listed: map[string]bool{}, of: map[string]standIn{},
+		keep: keep, words: map[string]bool{}, listed: map[string]bool{}, of: map[string]standIn{},
 		taken: map[string]bool{}, count: map[string]int{}, named: map[string]bool{},
 	}
 	for _, r := range set.Rules() {
@@ -58,10 +61,20 @@ func NewPseudonyms(set *rules.Set, keep bool) *Pseudonyms {
 			p.list(strings.Split(strings.Trim(text, "[]"), ", "))
 		case "files":
 			p.list(strings.Split(text, "\n"))
+		default:
+			for _, word := range ruleWord.FindAllString(text, -1) {
+				p.words[word] = true
+			}
 		}
+	}
+	for _, word := range ruleWord.FindAllString(p.rules, -1) {
+		p.words[word] = true
 	}
 	return p
 }
+
+// ruleWord is what a key of untyped data is called in an expression.
+var ruleWord = regexp.MustCompile(`[\pL_][\pL\pN_]*`)
 
 func (p *Pseudonyms) list(entries []string) {
 	for _, e := range entries {
@@ -75,7 +88,7 @@ func (p *Pseudonyms) Avoid(ev *engine.Event) {
 	for _, text := range []any{ev, ev.Raw} {
 		if body, err := json.Marshal(text); err == nil {
 			if v, err := readJSON(body); err == nil {
-				eachText(v, func(text string, _ func(string)) { p.taken[text] = true })
+				eachText(v, func(text string) { p.taken[text] = true })
 			}
 		}
 	}
@@ -85,11 +98,15 @@ func (p *Pseudonyms) Avoid(ev *engine.Event) {
 // which do not know them any more.
 func (p *Pseudonyms) Named() int { return len(p.named) }
 
-// Left is how many names and addresses of people are still in a text.
+// Left is how many names and addresses of people, rooms and keys are still in a
+// text, as they are or as they stand in links.
 func (p *Pseudonyms) Left(text string) int {
 	n := 0
 	for original, s := range p.of {
-		if s.kind == "person" && s.text != original && len(original) >= shortest && strings.Contains(text, original) {
+		if !slices.Contains([]string{"person", "room", "key"}, s.kind) || s.text == original || len(original) < shortest {
+			continue
+		}
+		if strings.Contains(text, original) || strings.Contains(text, url.PathEscape(original)) || strings.Contains(text, url.QueryEscape(original)) {
 			n++
 		}
 	}
@@ -208,17 +225,50 @@ func (p *Pseudonyms) Value(v any) any {
 		return list
 	case string:
 		return p.text(v)
+	case json.Number:
+		return json.Number(p.digits(v.String()))
+	case float64:
+		return p.number64(v)
+	case int:
+		return p.number64(float64(v))
 	}
 	return v
 }
 
-// key is the stand-in of a key, if it is known as somebody's id or address.
-func (p *Pseudonyms) key(key string) string {
-	if s, known := p.of[key]; known && s.kind == "person" || isMail(key) {
-		return cmp.Or(s.text, p.text(key))
+// number64 is the stand-in of a number.
+func (p *Pseudonyms) number64(v float64) any {
+	text := strconv.FormatFloat(v, 'f', -1, 64)
+	if s := p.digits(text); s != text {
+		return json.Number(s)
 	}
-	return key
+	return v
 }
+
+// digits is the stand-in of a number: long ones can be those of telephones.
+func (p *Pseudonyms) digits(text string) string {
+	if shortNumber.MatchString(text) {
+		return text
+	}
+	return p.assign(text, "number", "%d", firstNumber+p.number("number", text))
+}
+
+// firstNumber is behind the longest number that stays.
+const firstNumber = 1_000_000
+
+// key is the stand-in of a key of untyped data, unless the rules know it. In a
+// body, it can be one of the platform's words.
+func (p *Pseudonyms) key(key string) string {
+	switch s, known := p.of[key]; {
+	case known && s.kind == "person", isMail(key):
+		return cmp.Or(s.text, p.text(key))
+	case p.words[key] || p.quoted(key) || p.body && wireWord.MatchString(key):
+		return key
+	}
+	return p.assign(key, "key", "key-%d", p.number("key", key))
+}
+
+// wireWord is what platforms call their keys.
+var wireWord = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // text is the stand-in of a text of which nothing else is known.
 func (p *Pseudonyms) text(text string) string {
@@ -284,6 +334,14 @@ func readJSON(text []byte) (v any, err error) {
 // body otherwise without it: then it is one of its words. same reports whether
 // it reads a body as the one that is given, but for stand-ins.
 func (p *Pseudonyms) payload(body []byte, same func([]byte) bool) (map[string]any, error) {
+	reads := same
+	same = func(body []byte) bool { // as an event that is no body any more
+		p.body = false
+		defer func() { p.body = true }()
+		return reads(body)
+	}
+	p.body = true
+	defer func() { p.body = false }()
 	v, err := readJSON(body)
 	if err != nil {
 		return nil, err
@@ -297,10 +355,10 @@ func (p *Pseudonyms) payload(body []byte, same func([]byte) bool) (map[string]an
 			m = renamed
 		}
 	}
-	eachText(m, func(text string, set func(string)) {
-		set(p.text(text))
+	eachLeaf(m, func(x any, set func(any)) {
+		set(p.Value(x))
 		if changed, err := json.Marshal(m); err != nil || !same(changed) {
-			set(text)
+			set(x)
 		}
 	})
 	return m, nil
@@ -325,14 +383,25 @@ func (p *Pseudonyms) keys(v any) any {
 	return v
 }
 
-// eachText calls do for every text in v, with what puts another in its place.
-func eachText(v any, do func(text string, set func(string))) {
-	one := func(x any, set func(any)) {
+// eachText calls do for every text in v.
+func eachText(v any, do func(text string)) {
+	eachLeaf(v, func(x any, _ func(any)) {
 		if text, ok := x.(string); ok {
-			do(text, func(s string) { set(s) })
-			return
+			do(text)
 		}
-		eachText(x, do)
+	})
+}
+
+// eachLeaf calls do for everything in v that is no map and no list, with what
+// puts another in its place.
+func eachLeaf(v any, do func(x any, set func(any))) {
+	one := func(x any, set func(any)) {
+		switch x.(type) {
+		case map[string]any, []any:
+			eachLeaf(x, do)
+		default:
+			do(x, set)
+		}
 	}
 	switch v := v.(type) {
 	case map[string]any:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
@@ -12,6 +14,10 @@ import (
 // settled is how long the rehearsal of a replay goes on at most, so that runs
 // that wait are shown with all their steps.
 const settled = 31 * 24 * time.Hour
+
+// stays is for how much longer than a session may be silent what is over is
+// remembered: no delivery comes so late.
+const stays = 6 * time.Hour
 
 // Begun is a run that a rehearsal has begun, and how to ask a server for it.
 type Begun struct {
@@ -59,84 +65,151 @@ func ownName(ev *engine.Event) string {
 	return fmt.Sprintf("%s %s %q %q %s", ev.Name, ev.Source, ev.Room.ID, ev.Session.ID, ev.Raw)
 }
 
+// Rerun is a rule set played over past events to find the runs that it begins.
+// Nothing leaves it. Not safe for concurrent use. Close it.
+type Rerun struct {
+	o     RehearsalOptions
+	stage *Stage
+	tidy  time.Time // when to forget what is over
+	made  int       // runs, before those that the stage still knows
+	begun []begun
+	own   []ownEvent
+}
+
+// begun is a run with its place among the others.
+type begun struct {
+	Begun
+	seq int
+}
+
+// ownEvent is an event of our own by its id in the rehearsal.
+type ownEvent struct{ id, name string }
+
+// NewRerun begins at o.Start, with nothing known of what was before.
+func NewRerun(o RehearsalOptions) (*Rerun, error) {
+	so := StageOptions{Rules: o.Rules, Actions: o.Actions, Start: o.Start, Timeout: o.Timeout, Stop: o.Stop}
+	if o.Answers != nil {
+		so.Answer = o.Answers.Answer
+	}
+	stage, err := NewStage(so)
+	if err != nil {
+		return nil, err
+	}
+	return &Rerun{o: o, stage: stage, tidy: o.Start.Add(stays)}, nil
+}
+
+// Close forgets it.
+func (r *Rerun) Close() { r.stage.Close() }
+
+// Deliver plays the next event, as decoded by its platform, with its stored id.
+func (r *Rerun) Deliver(ev engine.Event) error {
+	if ev.Received.After(r.tidy) {
+		r.tidy = ev.Received.Add(stays)
+		before := len(r.stage.store.runList)
+		r.stage.store.forget(ev.Received.Add(-r.stage.o.Timeout-stays), forgotten{run: r.run, event: r.event, timer: func(*engine.Timer) {}})
+		r.made += before - len(r.stage.store.runList)
+	}
+	_, err := r.stage.Deliver(ev, "")
+	return err
+}
+
+// Made is how many runs were begun so far.
+func (r *Rerun) Made() int { return r.made + len(r.stage.store.runList) }
+
 // Begun are the runs that began before until, oldest first. Those that the clock
 // alone has begun are not among them: what was open then is not stored. The
 // rehearsal is over then.
-func (r *Rehearsal) Begun(until time.Time, stored Owned) (all []Begun, err error) {
-	if err := r.End(until); err != nil {
+func (r *Rerun) Begun(until time.Time, stored Owned) ([]Begun, error) {
+	if err := r.stage.Pass(until); err != nil {
 		return nil, err
 	}
-	ids := r.storedIDs(stored)
-	open := false
-	for _, run := range r.stage.Runs() {
-		if run.Created.Before(r.o.Since) || !run.Created.Before(until) || run.Trigger == engine.Scheduled {
-			continue
-		}
-		all = append(all, r.begun(run, ids))
-		open = open || !run.Finished()
-	}
-	if open {
+	inPeriod := func(x *run) bool { return x.Created.Before(until) }
+	if slices.ContainsFunc(r.stage.store.runList, func(x *run) bool { return inPeriod(x) && !x.Finished() }) {
 		if _, err := r.stage.Settle(until.Add(settled)); err != nil {
 			return nil, err
 		}
 	}
+	for _, x := range r.stage.store.runList {
+		if inPeriod(x) {
+			r.run(x)
+		}
+	}
+	for _, row := range r.stage.store.eventList {
+		r.event(row)
+	}
+	slices.SortFunc(r.begun, func(a, b begun) int { return a.seq - b.seq })
 	entries := map[string][]engine.Entry{}
 	for _, e := range r.stage.Entries() {
 		entries[e.Run] = append(entries[e.Run], e)
 	}
-	for i := range all {
-		all[i].Entries = entries[all[i].Run.ID]
+	ids := r.storedIDs(stored)
+	all := make([]Begun, len(r.begun))
+	for i, b := range r.begun {
+		b.Entries = entries[b.Run.ID]
+		b.name(ids)
+		all[i] = b.Begun
 	}
 	return all, nil
 }
 
-// Made is how many runs were begun so far.
-func (r *Rehearsal) Made() int { return len(r.stage.store.runList) }
+// event notes an event of our own.
+func (r *Rerun) event(row *engine.EventRow) {
+	if row.Delivery == "" {
+		r.own = append(r.own, ownEvent{row.ID, ownName(&row.Event)})
+	}
+}
 
 // storedIDs are the ids that our own events have in the store, "" for those that
 // are not there.
-func (r *Rehearsal) storedIDs(stored Owned) map[string]string {
+func (r *Rerun) storedIDs(stored Owned) map[string]string {
+	slices.SortFunc(r.own, func(a, b ownEvent) int { return strings.Compare(a.id, b.id) }) // as they were made
 	ids := map[string]string{}
-	for _, row := range r.stage.Events() {
-		if row.Delivery == "" {
-			ids[row.ID] = stored.take(ownName(&row.Event))
-		}
+	for _, ev := range r.own {
+		ids[ev.id] = stored.take(ev.name)
 	}
 	return ids
 }
 
-func (r *Rehearsal) begun(run *engine.Run, ids map[string]string) Begun {
-	in, _ := r.stage.Input(run.ID)
-	b := Begun{Run: run}
-	id := func(id string) string {
-		if own, is := ids[id]; is {
+// name gives the events of a run the ids that they have in the store.
+func (b *Begun) name(ids map[string]string) {
+	x := &b.Replay
+	for _, id := range append([]*string{&x.Event, &x.Awaited}, pointers(x.Events)...) {
+		if own, is := ids[*id]; is {
+			*id = own
 			b.Missing = b.Missing || own == ""
-			return own
 		}
-		return id
 	}
-	b.Replay = engine.Replay{
-		Rule: run.Rule, Event: id(run.Event), Branch: run.Began(), Shadow: run.Shadow, LateBy: run.LateBy, Source: in.Source,
+}
+
+func pointers(texts []string) (all []*string) {
+	for i := range texts {
+		all = append(all, &texts[i])
 	}
-	if run.Awaited != "" {
-		b.Replay.Awaited = id(run.Awaited)
+	return all
+}
+
+// run notes a run, with its events as they are called here.
+func (r *Rerun) run(x *run) {
+	if x.Created.Before(r.o.Since) || x.Trigger == engine.Scheduled {
+		return
 	}
-	for _, ev := range run.Events {
-		b.Replay.Events = append(b.Replay.Events, id(ev))
-	}
-	t := r.stage.store.timers.byID[run.Timer]
+	b := Begun{Run: x.Run, Replay: engine.Replay{
+		Rule: x.Rule, Event: x.Event, Branch: x.Began(), Awaited: x.Awaited, Shadow: x.Shadow,
+		Events: slices.Clone(x.Events), LateBy: x.LateBy, Source: x.began.Source,
+	}}
+	t := r.stage.store.timers.byID[x.Timer]
 	if t != nil {
-		b.Replay.At, b.Digest = in.Now, t.Kind == engine.TimerDigest
+		b.Replay.At, b.Digest = x.began.Now, t.Kind == engine.TimerDigest
 	}
 	// The events of a digest used up theirs when they were gathered.
-	if run.Began() == engine.BranchThen && !b.Digest {
-		b.Once, b.Cooldown = r.guards(run, t, in)
+	if x.Began() == engine.BranchThen && !b.Digest {
+		b.Once, b.Cooldown = r.guards(x.Run, t, x.began)
 	}
-	return b
+	r.begun = append(r.begun, begun{b, x.seq})
 }
 
 // guards are what a run of then has used up; t is the timer that made it, or nil.
-func (r *Rehearsal) guards(run *engine.Run, t *engine.Timer, in engine.MatchInput) (once string, cooldown *engine.Cooldown) {
+func (r *Rerun) guards(run *engine.Run, t *engine.Timer, in engine.MatchInput) (once string, cooldown *engine.Cooldown) {
 	if t != nil {
 		m := r.o.Rules.Fire(t, in)
 		return m.Once, m.Cooldown
@@ -150,7 +223,7 @@ func (r *Rehearsal) guards(run *engine.Run, t *engine.Timer, in engine.MatchInpu
 }
 
 // Target names what a step of a run is aimed at: "#ops", a host, a meter.
-func (r *Rehearsal) Target(s *engine.StepRecord) string {
+func (r *Rerun) Target(s *engine.StepRecord) string {
 	for _, k := range r.o.Actions {
 		if k.Name == s.Action {
 			return newSide(r.o.Rules, nil).target(k, s)

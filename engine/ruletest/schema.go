@@ -34,6 +34,14 @@ func special(t reflect.Type, usual func() *rules.EditorSchema, o rules.Options) 
 		return returnSchema(usual())
 	case reflect.TypeFor[[]Return]():
 		return notEmpty(usual())
+	case reflect.TypeFor[File]():
+		s := usual()
+		s.Properties["version"].Const = 1
+		return s
+	case reflect.TypeFor[Case]():
+		s := usual()
+		notEmpty(s.Properties["rule"])
+		return s
 	case reflect.TypeFor[State]():
 		s := usual()
 		notEmpty(s.Properties["if"])

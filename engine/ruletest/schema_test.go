@@ -126,6 +126,8 @@ func schemaCases() []string {
 	cases := []string{
 		"+ { version: 1, rules: rules.yaml, tests: [] }",
 		"- { version: one, tests: [] }",
+		"- { version: 7, tests: [] }",
+		"- { version: 0, tests: [] }",
 		"- { rules: [rules.yaml], tests: [] }",
 		"- { version: 1, rules: rules.yaml }",
 		"- { tests: { a: b } }",
@@ -137,6 +139,7 @@ func schemaCases() []string {
 + rule: long
 + rule: [long]
 - rule: { long: x }
+- rule: []
 + start: 2026-11-02 09:55
 + start: 2026-11-02T09:55:30Z
 + start: 9:05

@@ -30,8 +30,9 @@ type Refusal struct {
 }
 
 // Update rewrites the expectations of a file, and nothing else of it: what still
-// fits stays as it is written, what does not fit goes, and what was done besides
-// is added. results are those of its tests.
+// fits stays as it is written; of an entry that differs from what was done in
+// some of what it names, this is corrected; an action that was not done goes, and
+// what was done besides is added. results are those of its tests.
 func Update(text []byte, results []*Result) *Rewrite {
 	w := &Rewrite{}
 	ending := "\n"
@@ -94,22 +95,29 @@ func (u *updating) oneLine() bool {
 // rewrite writes what happened.
 func (u *updating) rewrite() *Hunk {
 	deeds := u.deeds()
-	pairs := paired(u.c.Expect, deeds)
+	pairs, near := compared(u.c.Expect, deeds)
 	var added []string
-	indent := strings.Repeat(" ", u.indent())
-	for _, k := range u.leftOver(deeds, pairs) {
-		for i, line := range u.entry(deeds[k]) {
-			dash := "  "
-			if i == 0 {
-				dash = "- "
-			}
-			added = append(added, indent+dash+line)
-		}
+	for _, k := range leftOver(deeds, pairs, near) {
+		added = append(added, u.dashed(u.entry(deeds[k]))...)
 	}
 	if !u.c.expected {
 		return u.insert(added)
 	}
-	return u.replace(pairs, added)
+	return u.replace(deeds, pairs, near, added)
+}
+
+// dashed are the lines of an entry of the list.
+func (u *updating) dashed(entry []string) []string {
+	indent := strings.Repeat(" ", u.indent())
+	var all []string
+	for i, line := range entry {
+		dash := "  "
+		if i == 0 {
+			dash = "- "
+		}
+		all = append(all, indent+dash+line)
+	}
+	return all
 }
 
 // indent is where the dashes of the entries stand.
@@ -132,20 +140,22 @@ func (u *updating) insert(added []string) *Hunk {
 	return &Hunk{Line: at + 1, Test: u.c.Name, New: added}
 }
 
-// replace takes out the entries that do not fit, and adds others.
-func (u *updating) replace(pairs []int, added []string) *Hunk {
+// replace corrects the entries that nearly fit, takes out those that do not, and
+// adds others.
+func (u *updating) replace(deeds []deed, pairs, near []int, added []string) *Hunk {
 	key := u.c.expect.KeyLine()
-	h := &Hunk{Line: key, Test: u.c.Name, New: added}
+	h := &Hunk{Line: key, Test: u.c.Name}
 	if u.c.expect.InFlow() {
-		return u.unfold(h, pairs)
+		return u.unfold(h, deeds, pairs, near, added)
 	}
 	end := u.blockEnd(key, u.c.expect.KeyColumn())
 	if dash := u.indent(); dash < u.c.expect.KeyColumn() { // at the column of their key
 		end = u.dashedEnd(key, dash)
 	}
-	var starts []int // of the entries, with the comments above them
+	var starts, dashes []int // of the entries, with the comments above them and without
 	for i, x := range u.c.expect.OneOrMore() {
 		start := u.dashAbove(x.Line, u.indent())
+		dashes = append(dashes, start)
 		for i > 0 && comment(u.lines[start-2]) {
 			start--
 		}
@@ -158,15 +168,21 @@ func (u *updating) replace(pairs []int, added []string) *Hunk {
 		if i+1 < len(starts) {
 			last = starts[i+1] - 1
 		}
-		entry := u.lines[start-1 : last]
-		if pairs[i] >= 0 {
-			block = append(block, entry...)
-			kept++
-		} else {
-			h.Old = append(h.Old, entry...)
+		switch {
+		case pairs[i] >= 0:
+			block = append(block, u.lines[start-1:last]...)
+		case near[i] >= 0:
+			stop := u.contentEnd(dashes[i], last)
+			fixed := u.fixed(h, dashes[i], stop, &u.c.Expect[i], deeds[near[i]])
+			block = slices.Concat(block, u.lines[start-1:dashes[i]-1], fixed, u.lines[stop:last])
+		default:
+			h.Old = append(h.Old, u.lines[start-1:last]...)
+			continue
 		}
+		kept++
 	}
 	block = append(block, added...)
+	h.New = append(h.New, added...)
 	if kept+len(added) == 0 {
 		old := u.lines[key-1]
 		before, after, _ := strings.Cut(old, "expect:")
@@ -177,40 +193,64 @@ func (u *updating) replace(pairs []int, added []string) *Hunk {
 	return h
 }
 
-// unfold writes the entries of a […] below their key.
-func (u *updating) unfold(h *Hunk, pairs []int) *Hunk {
-	old := u.lines[h.Line-1]
-	head, _, _ := strings.Cut(old, "expect:")
-	indent := strings.Repeat(" ", u.indent())
-	var all []string
-	for i, k := range pairs {
-		if k >= 0 {
-			all = append(all, indent+"- "+u.c.Expect[i].flow())
+// fixed are the lines first to last, an entry, such that it fits what was done.
+func (u *updating) fixed(h *Hunk, first, last int, a *Action, d deed) []string {
+	edits, ok := u.edits(a, d)
+	if !ok {
+		lines := u.dashed(u.corrected(a, d))
+		h.Old, h.New = append(h.Old, u.lines[first-1:last]...), append(h.New, lines...)
+		return lines
+	}
+	lines := u.edited(first, last, edits)
+	for i, line := range lines {
+		if old := u.lines[first-1+i]; old != line {
+			h.Old, h.New = append(h.Old, old), append(h.New, line)
 		}
 	}
-	h.Old = []string{old}
-	all = append(append([]string{head + "expect:"}, all...), h.New...)
+	return lines
+}
+
+// contentEnd is the last of the lines first to last that is no comment.
+func (u *updating) contentEnd(first, last int) int {
+	for last > first && (blank(u.lines[last-1]) || comment(u.lines[last-1])) {
+		last--
+	}
+	return last
+}
+
+// unfold writes the entries of a […] below their key.
+func (u *updating) unfold(h *Hunk, deeds []deed, pairs, near []int, added []string) *Hunk {
+	old := u.lines[h.Line-1]
+	head, _, _ := strings.Cut(old, "expect:")
+	all := []string{head + "expect:"}
+	for i, x := range u.c.expect.OneOrMore() {
+		if k := max(pairs[i], near[i]); k >= 0 {
+			all = append(all, u.unfolded(x.Node, &u.c.Expect[i], deeds[k])...)
+		}
+	}
+	all = append(all, added...)
 	if len(all) == 1 {
 		all[0] += " []"
 	}
 	if _, note, said := strings.Cut(old, " #"); said {
 		all[0] += "  #" + note
 	}
-	h.New = all
+	h.Old, h.New = []string{old}, all
 	u.lines = slices.Replace(u.lines, h.Line-1, h.Line, all...)
 	return h
 }
 
-// flow is the entry on one line, whole.
-func (a *Action) flow() string {
-	text := "{ " + a.Kind + ": " + strings.TrimPrefix(a.String(), a.Kind+" ")
-	if a.Rule != "" {
-		text += ", rule: " + a.Rule
+// unfolded is an entry of a […] as it is written there, such that it fits what
+// was done.
+func (u *updating) unfolded(entry *yaml.Node, a *Action, d deed) []string {
+	edits, ok := u.edits(a, d)
+	begin, end, whole := u.extent(entry)
+	if !ok || !whole {
+		return u.dashed(u.corrected(a, d))
 	}
-	if !a.At.IsZero() {
-		text += ", at: " + a.At.Format("2006-01-02 15:04:05")
-	}
-	return text + " }"
+	line := u.edited(entry.Line, entry.Line, edits)[0]
+	behind := len(u.lines[entry.Line-1]) - end // is as it was
+	return u.dashed([]string{line[begin : len(line)-behind]})
 }
 
 func comment(line string) bool { return strings.HasPrefix(strings.TrimSpace(line), "#") }
@@ -256,14 +296,27 @@ func (u *updating) dashAbove(line, indent int) int {
 
 // entry is a deed as a test expects it.
 func (u *updating) entry(d deed) []string {
-	kind := u.env.kind(d.kind)
+	with := map[string]*yaml.Node{}
+	for name, v := range d.with {
+		with[name] = valueNode(v)
+	}
+	rule := ""
+	if len(u.rules) != 1 {
+		rule = d.rule
+	}
+	return u.written(d.kind, with, rule, "")
+}
+
+// written are the lines of an entry. rule and at may be "".
+func (u *updating) written(action string, with map[string]*yaml.Node, rule, at string) []string {
+	kind := u.env.kind(action)
 	params := &yaml.Node{Kind: yaml.MappingNode}
 	main := ""
 	for i := range kind.Params.NumField() {
 		f := kind.Params.Field(i)
 		name := keyOfField(f)
-		if v, given := d.with[name]; given && name != "" {
-			params.Content = append(params.Content, textNode(name), short(valueNode(v)))
+		if n, given := with[name]; given && name != "" {
+			params.Content = append(params.Content, textNode(name), short(n))
 		}
 		if marked(f, "main") {
 			main = name
@@ -272,9 +325,12 @@ func (u *updating) entry(d deed) []string {
 	if len(params.Content) == 2 && params.Content[0].Value == main {
 		params = params.Content[1]
 	}
-	entry := &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{textNode(d.kind), params}}
-	if len(u.rules) != 1 {
-		entry.Content = append(entry.Content, textNode("rule"), textNode(d.rule))
+	entry := &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{textNode(action), params}}
+	if rule != "" {
+		entry.Content = append(entry.Content, textNode("rule"), textNode(rule))
+	}
+	if at != "" {
+		entry.Content = append(entry.Content, textNode("at"), &yaml.Node{Kind: yaml.ScalarNode, Value: at})
 	}
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)

@@ -187,6 +187,7 @@ func (b *batch) start(starts []engine.Start) (refs []engine.RunRef, err error) {
 		}
 		b.tables.runs.add(run.ID, run.Rule, run.Source, run.Session, b.meeting(run.Session), run.Room, run.Event, run.Trigger, run.State,
 			due(run), turn, run.Epoch, run.Created.UnixMicro(), run.Shadow, string(body))
+		b.begun = append(b.begun, run)
 		if s.Timer != nil {
 			b.made(s.Timer, run.ID)
 		}

@@ -11,6 +11,8 @@ type batch struct {
 	*committer
 	now    time.Time
 	handed []handed // runs to start after the commit
+	begun  []*engine.Run
+	past   map[string]*pastRuns // by rule, for replays
 
 	rules    engine.Planner // nil before the first Use
 	switched bool           // they are new
@@ -40,6 +42,7 @@ func newBatch(c *committer) *batch {
 		byRoom: map[roomKey][]*session{}, people: map[personKey]*engine.Person{},
 		absent: map[string]bool{}, senders: map[string]*sender{},
 		news: map[string]*engine.Event{}, timersPut: map[string]*engine.Timer{},
+		past: map[string]*pastRuns{},
 	}
 	if p := c.current.Load(); p != nil {
 		b.rules = *p

@@ -123,6 +123,24 @@ func (r *Reader) RunsSince(ctx context.Context, rule string, since, until time.T
 	return all, err
 }
 
+// ReplayedOf are the runs that a rule was made to make of an event long after
+// it came, oldest first.
+func (r *Reader) ReplayedOf(ctx context.Context, rule, event string, received time.Time) (all []engine.Run, err error) {
+	first, err := r.rowSince(ctx, "runs", "created", received)
+	if err != nil {
+		return nil, err
+	}
+	err = r.each(ctx, `SELECT body FROM runs WHERE seq >= ? AND seq > (SELECT max(seq) FROM runs) - ? AND event = ? AND rule = ? ORDER BY seq`,
+		[]any{first, searched, event, rule}, func(rows *sql.Rows) error {
+			run, err := scanRun(rows)
+			if run.Replayed {
+				all = append(all, run)
+			}
+			return err
+		})
+	return all, err
+}
+
 // Revision is a text of the rules, and when it was first used.
 type Revision struct {
 	ID    string

@@ -19,11 +19,15 @@ const (
 
 // Hits is what one rule did since a moment.
 type Hits struct {
-	Runs   int64
-	Failed int64     // of the runs
+	Runs   int64     // but for those of else: it did not match
+	Else   int64     // runs of else
+	Failed int64     // of both
 	Errors int64     // evaluations that ended in an error
 	Last   time.Time // of its newest run
 }
+
+// ofElse tells the runs that began with else; JSON is not parsed where it has none.
+const ofElse = `(instr(body, '"branch":"else"') > 0 AND coalesce(body ->> '$.steps[0].branch', body ->> '$.branch') = 'else')`
 
 // Hits counts what rules did since a moment, by rule.
 func (r *Reader) Hits(ctx context.Context, since time.Time) (map[string]Hits, error) {
@@ -32,12 +36,13 @@ func (r *Reader) Hits(ctx context.Context, since time.Time) (map[string]Hits, er
 	if err != nil {
 		return nil, err
 	}
-	err = r.each(ctx, `SELECT rule, count(*), sum(state = 'failed'), max(created) FROM runs WHERE seq >= ? AND created >= ? GROUP BY rule`,
+	err = r.each(ctx, `SELECT rule, count(*), sum(`+ofElse+`), sum(state = 'failed'), max(created) FROM runs WHERE seq >= ? AND created >= ? GROUP BY rule`,
 		[]any{first, since.UnixMicro()}, func(rows *sql.Rows) error {
 			var rule string
 			var h Hits
 			var last int64
-			err := rows.Scan(&rule, &h.Runs, &h.Failed, &last)
+			err := rows.Scan(&rule, &h.Runs, &h.Else, &h.Failed, &last)
+			h.Runs -= h.Else
 			h.Last = at(last)
 			all[rule] = h
 			return err

@@ -73,9 +73,13 @@ func runKey(r *engine.Replay) seenKey {
 func gatherKeys(r *engine.Replay) []seenKey {
 	keys := make([]seenKey, len(r.Events))
 	for i, id := range r.Events {
-		keys[i].hash = digest("replay events", r.Rule, id, strconv.FormatBool(r.Shadow))
+		keys[i] = gatherKey(r, id)
 	}
 	return keys
+}
+
+func gatherKey(r *engine.Replay, event string) seenKey {
+	return seenKey{hash: digest("replay events", r.Rule, event, strconv.FormatBool(r.Shadow))}
 }
 
 // replay makes the run of r, if there is none.
@@ -83,16 +87,6 @@ func (b *batch) replay(r engine.Replay) (out engine.Replayed, err error) {
 	if b.known(runKey(&r)) {
 		return engine.Replayed{Not: engine.NotDone}, nil
 	}
-	var left []string // of its events, those that no other run has
-	for i, key := range gatherKeys(&r) {
-		if !b.known(key) {
-			left = append(left, r.Events[i])
-		}
-	}
-	if len(left) == 0 && len(r.Events) > 0 {
-		return engine.Replayed{Not: engine.NotDone}, nil
-	}
-	r.Events = left
 	var session string
 	var outcome []byte
 	found, err := b.w.one(`SELECT session, outcome FROM events WHERE id = ?`, []any{r.Event}, &session, &outcome)
@@ -105,7 +99,7 @@ func (b *batch) replay(r engine.Replay) (out engine.Replayed, err error) {
 	if out, err = b.madeBefore(&r, outcome); err != nil || out.Not != "" {
 		return out, err
 	}
-	start, out, err := engine.PlanReplay(tx{b}, b.rules, r, session, b.now)
+	start, out, err := engine.PlanReplay(tx{b}, b.rules, past{b}, r, session, b.now)
 	if err != nil || out.Not != "" {
 		return out, err
 	}
@@ -113,11 +107,85 @@ func (b *batch) replay(r engine.Replay) (out engine.Replayed, err error) {
 	if err != nil {
 		return out, err
 	}
-	b.claim([]seenKey{runKey(&r)})
-	for _, key := range gatherKeys(&r) {
+	made := b.begun[len(b.begun)-1]
+	r = engine.Replay{Rule: made.Rule, Event: made.Event, Branch: made.Branch, Awaited: made.Awaited, Shadow: made.Shadow, Events: made.Events}
+	for _, key := range append(gatherKeys(&r), runKey(&r)) {
 		b.claim([]seenKey{key})
 	}
 	return engine.Replayed{Run: refs[0].Run}, nil
+}
+
+// maxPast is how many runs of a rule are looked through for a replay, while
+// deliveries wait.
+const maxPast = 10_000
+
+// past implements engine.Past.
+type past struct{ *batch }
+
+// pastRuns are the stored runs of a rule since a moment.
+type pastRuns struct {
+	since time.Time
+	runs  []*engine.PastRun
+	begun int // how many of those of this batch are among them
+}
+
+// Runs implements engine.Past.
+func (x past) Runs(rule string, since time.Time) ([]*engine.PastRun, bool, error) {
+	have := x.past[rule]
+	if have == nil || since.Before(have.since) {
+		have = &pastRuns{since: since}
+		if err := x.read(rule, have); err != nil {
+			return nil, false, err
+		}
+		x.past[rule] = have
+	}
+	for ; have.begun < len(x.begun); have.begun++ {
+		if run := x.begun[have.begun]; run.Rule == rule {
+			have.runs = append(have.runs, &engine.PastRun{Run: run})
+		}
+	}
+	return have.runs, len(have.runs) <= maxPast, nil
+}
+
+// read reads the runs of a rule: there is no index for it, but the newest runs
+// are the last ones.
+func (x past) read(rule string, into *pastRuns) error {
+	first, err := x.runsSince(into.since)
+	if err != nil {
+		return err
+	}
+	err = x.w.each(`SELECT body FROM runs WHERE seq >= ? AND rule = ? LIMIT ?`, []any{first, rule, maxPast + 1}, func(rows *sql.Rows) error {
+		run, err := scanRun(rows)
+		into.runs = append(into.runs, &engine.PastRun{Run: &run})
+		return err
+	})
+	return wrap(err, "runs of "+rule)
+}
+
+// runsSince is the row at which the runs of a moment begin, or one before it.
+func (b *batch) runsSince(t time.Time) (int64, error) {
+	var low, high int64
+	if _, err := b.w.one(`SELECT coalesce((SELECT min(seq) FROM runs), 1), coalesce((SELECT max(seq) FROM runs), 0) + 1`, nil, &low, &high); err != nil {
+		return 0, err
+	}
+	for earliest := t.Add(-disorder).UnixMicro(); low < high; {
+		middle := low + (high-low)/2
+		var created int64
+		if _, err := b.w.one(`SELECT created FROM runs WHERE seq >= ? ORDER BY seq LIMIT 1`, []any{middle}, &created); err != nil {
+			return 0, err
+		}
+		if created < earliest {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	return low, nil
+}
+
+// Claimed implements engine.Past.
+func (x past) Claimed(r *engine.Replay, event string) bool {
+	return x.known(gatherKey(r, event))
 }
 
 // known reports whether a key was claimed before.

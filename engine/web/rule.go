@@ -29,11 +29,12 @@ type Rule struct {
 	File        string   `json:"file"`
 	Line        int      `json:"line"`
 
-	Hits    int64     `json:"hits"`   // runs it made
-	Failed  int64     `json:"failed"` // of these
-	Errors  int64     `json:"errors"` // evaluations that ended in an error
+	Hits    int64     `json:"hits"`           // runs it made, but for those of else
+	Else    int64     `json:"else,omitempty"` // runs of else
+	Failed  int64     `json:"failed"`         // of both
+	Errors  int64     `json:"errors"`         // evaluations that ended in an error
 	LastHit time.Time `json:"last_hit,omitzero"`
-	Note    string    `json:"note,omitempty"` // why there is none
+	Note    string    `json:"note,omitempty"` // why there is none, or what is no hit
 
 	Definition string `json:"definition,omitempty"` // its text; only of one rule
 }

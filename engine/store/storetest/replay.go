@@ -317,6 +317,146 @@ func testReplayGathered(t *testing.T, h *harness) {
 	h.becomes(t, []engine.Replay{soon}, engine.NotPending)
 }
 
+func testReplayNonsense(t *testing.T, h *harness) {
+	chat := h.unseen(t, event(engine.ChatMessage, "s1", ""))[0]
+	h.send(t, event(engine.SessionStarted, "s2", ""))
+	held := h.unseen(t, event(engine.ParticipantWaiting, "s2", "p1"))[0]
+	begun := h.unseen(t, event(engine.TranscriptionStarted, "s2", ""))[0]
+	settle(time.Hour)
+	h.mended(t)
+	for _, branch := range []string{"nonsense", "", engine.BranchOnFailure, engine.BranchElse, engine.BranchOnLate, "then/0"} {
+		r := past(engine.ChatMessage, chat)
+		r.Branch = branch
+		h.becomes(t, []engine.Replay{r}, engine.NotMatched)
+	}
+	at := time.Now().Add(-50 * time.Minute)
+	for name, change := range map[string]func(chat, held, late *engine.Replay){
+		"awaited": func(c, x, _ *engine.Replay) { c.Awaited, x.Awaited = begun, begun },
+		"a timer": func(c, x, _ *engine.Replay) { c.At, x.At = at, time.Time{} },
+		"events": func(c, x, l *engine.Replay) {
+			c.Events, x.Events, l.Events = []string{chat}, []string{chat}, []string{chat}
+		},
+		"early":           func(c, x, l *engine.Replay) { c.LateBy, x.LateBy, l.LateBy = -1, -1, -1 },
+		"late":            func(c, x, l *engine.Replay) { c.LateBy, x.LateBy, l.LateBy = 1, 1, 25*time.Hour },
+		"to come":         func(c, x, l *engine.Replay) { c.At = time.Now().Add(1); x.At, l.At = c.At, c.At },
+		"before":          func(c, x, l *engine.Replay) { c.At = at.Add(-11 * time.Minute); x.At = c.At },
+		"people":          func(c, x, l *engine.Replay) { c.Source.Present, x.Source.Sessions, l.Source.Present = -1, -1, -1 },
+		"another's event": func(c, x, l *engine.Replay) { c.Event, x.Event = held, chat },
+	} {
+		c, x := past(engine.ChatMessage, chat), past(engine.ParticipantWaiting, held)
+		l := engine.Replay{Rule: engine.TranscriptionStarted, Event: chat, Branch: engine.BranchOnLate, Awaited: begun} // it awaits no chat
+		x.At = at
+		change(&c, &x, &l)
+		if _, what := h.again(t, c, x, l); !slices.Equal(what, []string{engine.NotMatched, engine.NotMatched, engine.NotMatched}) {
+			t.Errorf("%s: %q", name, what)
+		}
+	}
+	x := past(engine.ParticipantWaiting, held)
+	x.At = at
+	h.becomes(t, []engine.Replay{past(engine.ChatMessage, chat), x}, "run", "run")
+}
+
+func testReplayCounted(t *testing.T, h *harness) {
+	art := event(engine.ArtifactCreated, "", "")
+	ids := func(evs []engine.AcceptedEvent) (ids []string) {
+		for _, e := range evs {
+			ids = append(ids, e.ID)
+		}
+		return ids
+	}
+	group := ids(h.accept(t, h.inbound(art, art)).Events)
+	group = append(group, h.unseen(t, art)...)
+	h.mended(t)
+	r := past(engine.ArtifactCreated, group[2])
+	for _, events := range [][]string{nil, group[:2], group[1:], {group[2], group[2], group[2]}} {
+		r.Events = events
+		h.becomes(t, []engine.Replay{r}, engine.NotMatched)
+	}
+	r.Events = append([]string{"evt_gone"}, group...)
+	h.becomes(t, []engine.Replay{r}, engine.NotStored)
+	r.Events = group
+	h.becomes(t, []engine.Replay{r}, "run")
+	// The server does not count them again.
+	live := ids(h.accept(t, h.inbound(art, art)).Events)
+	last := h.accept(t, h.inbound(art)).Events[0]
+	if n := len(h.counted(t)); n != 2 || len(last.Outcome.Runs) != 1 {
+		t.Fatalf("%d runs, the last event had %+v", n, last.Outcome)
+	}
+	// Nor are those counted again that it has counted meanwhile.
+	r = past(engine.ArtifactCreated, live[1])
+	r.Events = []string{live[0], live[1], last.ID}
+	h.becomes(t, []engine.Replay{r}, engine.NotDone)
+	extra := h.unseen(t, art, art)
+	h.plan.Off = nil
+	r = past(engine.ArtifactCreated, extra[1])
+	r.Events = append(extra, live[0])
+	h.becomes(t, []engine.Replay{r}, engine.NotDone)
+}
+
+// counted are the runs of the count.
+func (h *harness) counted(t *testing.T) []engine.Run {
+	t.Helper()
+	runs, err := h.Runs(context.Background(), engine.Query{Rule: engine.ArtifactCreated})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runs
+}
+
+func testReplayDigested(t *testing.T, h *harness) {
+	stop := h.dispatch(t, 2, func(d engine.Due) { h.finish(t, d.Run) })
+	update := event(engine.StreamUpdated, "", "")
+	var live []string
+	for _, e := range h.accept(t, h.inbound(update, update, update)).Events {
+		live = append(live, e.ID)
+	}
+	missed := h.unseen(t, update)
+	settle(time.Hour)
+	h.mended(t)
+	r := past(engine.StreamUpdated, live[1])
+	r.At, r.Events = time.Now(), live[1:]
+	h.becomes(t, []engine.Replay{r}, engine.NotDone)
+	r.Event, r.Events = missed[0], append(live[1:], missed...)
+	made := h.becomes(t, []engine.Replay{r}, "run")
+	if got := h.run(t, made[0]).Events; !slices.Equal(got, missed) {
+		t.Errorf("events %v, want %v", got, missed)
+	}
+	stop()
+}
+
+func testReplayCooled(t *testing.T, h *harness) {
+	start := func(session string, pause time.Duration, live bool) string {
+		settle(pause)
+		ev := event(engine.StreamStarted, session, "")
+		if !live {
+			return h.unseen(t, ev)[0]
+		}
+		h.plan.Off = nil
+		e := h.accept(t, h.inbound(ev)).Events[0]
+		if len(e.Outcome.Runs) != 1 {
+			t.Fatalf("%s: %+v", session, e.Outcome)
+		}
+		return e.ID
+	}
+	stop := h.dispatch(t, 2, func(d engine.Due) { h.finish(t, d.Run) })
+	before := start("s0", 0, false)
+	start("s1", 5*time.Minute, true)
+	behind := start("s2", 10*time.Minute, false)
+	free := start("s3", 15*time.Minute, false)
+	near := start("s4", 5*time.Minute, false)
+	later := start("s5", 5*time.Minute, false)
+	start("s6", time.Hour, true) // the only one that the key still tells
+	h.mended(t)
+	var runs []engine.Replay
+	for _, id := range []string{before, behind, free, near} {
+		runs = append(runs, past(engine.StreamStarted, id))
+	}
+	h.becomes(t, runs, engine.NotCooldown, engine.NotCooldown, "run", engine.NotCooldown)
+	settle(time.Hour)
+	h.becomes(t, []engine.Replay{past(engine.StreamStarted, later)}, engine.NotCooldown)
+	stop()
+}
+
 // replayed are the events a child stores before it replays them.
 const replayed = 3000
 
