@@ -31,7 +31,7 @@ type calendar struct {
 func newCalendar(seed uint64, meetings, days int) *calendar {
 	c := &calendar{rng: rand.New(rand.NewPCG(seed, 1)), rooms: max(40, meetings/20)}
 	for c.n < meetings {
-		source := [...]string{"lk", "lk", "pnm", "pnm", "meet"}[c.n%5]
+		source := [...]string{"livekit", "livekit", "plugnmeet", "plugnmeet", "meet"}[c.n%5]
 		began := start.Add(time.Duration(c.rng.IntN(days*24*3600-3*3600)) * time.Second)
 		c.meeting(source, began)
 	}
@@ -66,7 +66,7 @@ func (c *calendar) meeting(source string, began time.Time) {
 			m.person(who)
 		}
 	}
-	if source == "lk" && c.chance(30) {
+	if source == "livekit" && c.chance(30) {
 		m.send("recorded", m.ended.Add(c.seconds(60, 3000)), nil)
 	}
 	if !c.chance(3) { // else nobody says that it ended
@@ -123,7 +123,7 @@ func (m *meeting) mediaServer(what string, at time.Time, who map[string]any) []b
 	w := words{"createdAt", "createdAt", "sid", "name", "creationTime", "joinedAt"}
 	event := map[string]string{"started": "room_started", "joined": "participant_joined", "left": "participant_left", "recorded": "egress_ended", "ended": "room_finished"}[what]
 	meta := map[string]any{"title": m.name}
-	if m.source == "pnm" {
+	if m.source == "plugnmeet" {
 		w = words{"created_at", "created_at", "sid", "room_id", "creation_time", "joined_at"}
 		meta = map[string]any{"room_title": m.name}
 		if what == "ended" {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,7 +53,7 @@ func build(t *testing.T) string {
 // diff runs gavel diff.
 func diff(t *testing.T, bin, data string, args ...string) []byte {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), bin, append([]string{"diff", "--data", data, "--rules", filepath.Join("testdata", "after.yaml"), "--tz", "UTC"}, args...)...)
+	cmd := exec.CommandContext(t.Context(), bin, append([]string{"diff", "--data", data, "--tz", "UTC"}, args...)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -81,7 +80,7 @@ func TestNumbers(t *testing.T) {
 	bin := build(t)
 	for i, since := range []time.Time{whole, part} {
 		t.Run(since.Format(time.DateTime), func(t *testing.T) {
-			out := diff(t, bin, data, "--since", since.Format(time.RFC3339), "--until", end.Format(time.RFC3339), "--warm-up", "30h", "-o", "json")
+			out := diff(t, bin, data, "--rules", "testdata/after.yaml", "--since", since.Format(time.RFC3339), "--until", end.Format(time.RFC3339), "--warm-up", "30h", "-o", "json")
 			var got report
 			if err := json.Unmarshal(out, &got); err != nil {
 				t.Fatal(err)
@@ -95,7 +94,7 @@ func TestNumbers(t *testing.T) {
 	}
 	if os.Getenv("SHOW") != "" {
 		exec.Command("cp", "-r", data, "/tmp/diffw/data").Run()
-		os.Stdout.Write(diff(t, bin, data, "--since", whole.Format(time.RFC3339), "--until", end.Format(time.RFC3339)))
+		os.Stdout.Write(diff(t, bin, data, "--rules", "testdata/after.yaml", "--since", whole.Format(time.RFC3339), "--until", end.Format(time.RFC3339)))
 	}
 }
 
