@@ -50,11 +50,11 @@ func costWithin(most time.Duration, do func()) (took time.Duration, used uint64)
 // cost is costWithin the time an evaluation may take.
 func cost(do func()) (took time.Duration, used uint64) { return costWithin(mostTime, do) }
 
-// loading is how long a load takes: the least of three tries, if one takes
+// loading is how long a load takes: the least of ten tries, if one takes
 // longer than it may.
 func loading(most time.Duration, load func()) time.Duration {
 	best := time.Duration(math.MaxInt64)
-	for range 3 {
+	for range 10 {
 		start := time.Now()
 		load()
 		if best = min(best, time.Since(start)); best < most {

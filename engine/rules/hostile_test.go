@@ -82,7 +82,7 @@ func ruleText(step string) string {
 func TestBombs(t *testing.T) {
 	for name, text := range bombs() {
 		t.Run(name, func(t *testing.T) {
-			limit := 200 * time.Millisecond * slowness
+			limit := 200 * time.Millisecond * slack
 			var problems engine.Problems
 			if took := loading(limit, func() { _, problems = Load([]File{{"rules.yaml", []byte(text)}}, testOptions()) }); took > limit {
 				t.Errorf("took %v", took)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
@@ -82,6 +83,8 @@ type RuleDiff struct {
 	Counts
 	Billing     bool         `json:"billing"` // some of the differences are billing steps
 	Differences []Difference `json:"differences"`
+
+	explained map[string]int // differences that say why, by kind
 }
 
 // SameRule is a rule that does the same, and how often.
@@ -155,13 +158,18 @@ func Compare(before, after *Rehearsal, only ...string) *Diff {
 }
 
 func compare(before, after *side, only []string) *Diff {
-	c := &comparison{before: before, after: after, explained: map[string]int{}}
+	c := &comparison{before: before, after: after}
 	c.shared = changesOf(before.parts, after.parts, func(name string) bool { return !strings.HasPrefix(name, rulePart) })
 	d := &Diff{Shared: c.shared, Problems: Pair{before.problems, after.problems}}
-	for _, id := range c.rules() {
-		if wanted(id, only) {
-			d.take(c.rule(id))
-		}
+	ids := slices.DeleteFunc(c.rules(), func(id string) bool { return !wanted(id, only) })
+	all := make([]RuleDiff, len(ids))
+	var comparing sync.WaitGroup
+	for i, id := range ids {
+		comparing.Go(func() { all[i] = c.rule(id) })
+	}
+	comparing.Wait()
+	for _, r := range all {
+		d.take(r)
 	}
 	d.finish(c, only)
 	return d

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -97,7 +96,9 @@ func (s *side) step(rec *engine.StepRecord) (x step, ok bool) {
 	x = step{branch: rec.Branch, id: rec.ID, action: rec.Action, via: rec.Via, with: rec.With, at: rec.Started}
 	switch rec.State {
 	case engine.StepDone, engine.StepShadow:
-		x.target = s.target(kind, rec)
+		if rec.Action != billing { // what differs there is a parameter, and is counted by the ledger
+			x.target = s.target(kind, rec)
+		}
 	case engine.StepUndecided:
 		x.undecided = true
 	case engine.StepFailed:
@@ -122,14 +123,22 @@ func (s *side) target(kind engine.ActionKind, rec *engine.StepRecord) string {
 	return kind.Target(rec.With, conn)
 }
 
+// aim is what people are told the step is aimed at.
+func (x *step) aim() string {
+	if x.action == billing {
+		return meterOf(x)
+	}
+	return x.target
+}
+
 // counts reports whether the step is one of the actions.
 func (x *step) counts() bool { return !x.undecided && !x.conflict && !x.left }
 
-// comparison is two sides on their way to a Diff.
+// comparison is two sides on their way to a Diff. Its rules may be compared side
+// by side.
 type comparison struct {
 	before, after *side
 	shared        []Change
-	explained     map[string]int // differences that say why, by kind and rule
 }
 
 // rule compares what one rule did.
@@ -310,23 +319,10 @@ func (c *comparison) moved(p pair, b, a *step) bool {
 	return a.at.Sub(b.at).Abs() >= time.Second
 }
 
+// equalSteps: parameters are written in one way, see rules: equal ones are equal
+// texts.
 func equalSteps(b, a *step) bool {
-	return b.action == a.action && b.via == a.via && b.target == a.target && equalJSON(b.with, a.with)
-}
-
-func equalJSON(a, b json.RawMessage) bool {
-	if bytes.Equal(a, b) {
-		return true
-	}
-	return reflect.DeepEqual(asWritten(a), asWritten(b))
-}
-
-// asWritten is JSON with all the digits of its numbers.
-func asWritten(text json.RawMessage) (v any) {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	_ = d.Decode(&v) // the engine has written it
-	return v
+	return b.action == a.action && b.via == a.via && b.target == a.target && bytes.Equal(b.with, a.with)
 }
 
 // unknown takes out the steps that are undecided on one side or both: neither
@@ -382,7 +378,7 @@ func (x *step) leave() {
 
 func (c *comparison) difference(kind string, a *act, x *step) Difference {
 	d := Difference{
-		Kind: kind, Step: x.id, Action: x.action, Via: x.via, Target: x.target, At: x.at,
+		Kind: kind, Step: x.id, Action: x.action, Via: x.via, Target: x.aim(), At: x.at,
 		Room: a.room, Source: a.source, Session: a.session, With: x.with, Lasted: a.lasted,
 	}
 	if !a.own {
@@ -422,10 +418,13 @@ const explained = 3
 // at all, its condition may say why.
 func (c *comparison) alone(kind string, a *act, x *step, rule *RuleDiff) Difference {
 	d := c.difference(kind, a, x)
-	if c.explained[kind+rule.Rule] >= explained || rule.Is == RuleAdded || rule.Is == RuleRemoved {
+	if rule.explained[kind] >= explained || rule.Is == RuleAdded || rule.Is == RuleRemoved {
 		return d
 	}
-	c.explained[kind+rule.Rule]++
+	if rule.explained == nil {
+		rule.explained = map[string]int{}
+	}
+	rule.explained[kind]++
 	here, other := c.before, c.after
 	if kind == More {
 		here, other = other, here

@@ -39,7 +39,7 @@ func CompareShadows(set *rules.Set, kinds []engine.ActionKind, past Recorded, on
 			}
 		}
 	}
-	c := &comparison{before: before, after: after, explained: map[string]int{}}
+	c := &comparison{before: before, after: after}
 	d := &Diff{}
 	for _, r := range set.Rules() {
 		if _, ok := shadows[r.ID]; !ok || !wanted(r.ID, only) {
