@@ -435,8 +435,8 @@ minutes: {Entries:2 Quantity:0.2 Amounts:[{Currency:USD Minor:6 Exponent:2}] Con
 
 		{"another quantity", strings.Replace(bill, "0.1", "0.30001", 1), `
 bill changed: runs 2 2, actions 2 2
-  different 12:20 billing  quantity "0.1" "0.30001"
-  different 12:40 billing  quantity "0.1" "0.30001"
+  different 12:20 billing minutes quantity "0.1" "0.30001"
+  different 12:40 billing minutes quantity "0.1" "0.30001"
 minutes: {Entries:2 Quantity:0.2 Amounts:[{Currency:USD Minor:6 Exponent:2}] Conflicts:0} {Entries:2 Quantity:0.60002 Amounts:[{Currency:USD Minor:14 Exponent:2}] Conflicts:0}`},
 
 		// What was billed before the period stands, and says something else.
@@ -451,13 +451,13 @@ minutes: {Entries:2 Quantity:0.2 Amounts:[{Currency:USD Minor:6 Exponent:2}] Con
 `, `
 bill changed: runs 2 2, actions 2 0
   failed 0 2, errors 0 0
-  less 12:20 billing
-  less 12:40 billing
+  less 12:20 billing minutes
+  less 12:40 billing minutes
 minutes: {Entries:2 Quantity:0.2 Amounts:[{Currency:USD Minor:6 Exponent:2}] Conflicts:0} {Entries:0 Quantity:0 Amounts:[] Conflicts:2}`},
 
 		{"fewer", strings.Replace(bill, "then:", "if: session.id == \"S2\"\n    then:", 1), `
 bill changed: runs 2 1, actions 2 1
-  less 12:20 billing
+  less 12:20 billing minutes
 minutes: {Entries:2 Quantity:0.2 Amounts:[{Currency:USD Minor:6 Exponent:2}] Conflicts:0} {Entries:1 Quantity:0.1 Amounts:[{Currency:USD Minor:3 Exponent:2}] Conflicts:0}`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -504,8 +504,8 @@ func TestCompareShadows(t *testing.T) {
 	d := ruletest.CompareShadows(set, diffKinds(t), past)
 	want := `
 alone shadow: runs 0 2, actions 0 2
-  more 12:04 billing
-  more 12:05 billing
+  more 12:04 billing minutes
+  more 12:05 billing minutes
 trial shadow like greet: runs 2 2, actions 2 2
   failed 0 0, errors 0 7
   different 12:01 say  text "hello ana" "welcome ana"

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
@@ -76,7 +75,8 @@ func (m *memory) start() { m.planner, m.started = nil, m.now() }
 func (m *memory) NewID(prefix string) string {
 	m.serial++
 	n := strconv.FormatInt(m.serial, 10)
-	return prefix + strings.Repeat("0", 26-len(n)) + n
+	const zeros = "00000000000000000000000000"
+	return prefix + zeros[len(n):] + n
 }
 
 // count is a number that grows with every run and session.
