@@ -235,7 +235,7 @@ func largeMeeting() input {
 
 // worst is what took longest, and what took most memory.
 type worst struct {
-	time, memory         time.Duration
+	time                 time.Duration
 	used                 uint64
 	slowest, mostExpense string
 }

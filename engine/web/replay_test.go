@@ -104,6 +104,6 @@ func big(n int) string { return strings.Repeat("x", n) }
 
 func post(h http.Handler, target, body string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest("POST", target, strings.NewReader(body)))
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, target, strings.NewReader(body)))
 	return w
 }
