@@ -142,6 +142,8 @@ func (d *differ) period() error {
 	switch {
 	case !r.Since.Before(r.Until):
 		return fail(exitUsage, errors.New("--since is not before --until"), "")
+	case d.timeout < time.Minute:
+		return fail(exitUsage, fmt.Errorf("--session-timeout cannot be %s", d.timeout), "at least 1m; write it like 24h or 90m")
 	case d.warmUp < 0:
 		return fail(exitUsage, fmt.Errorf("--warm-up cannot be %s", d.warmUp), "write it like 24h, or 0s for none")
 	case d.limit < 0:

@@ -260,11 +260,19 @@ func (t *tester) updated(set *testedRules, name string, text []byte, results []r
 	return t.play(set, file), nil
 }
 
-// replaceFile changes a file as a whole or not at all.
+// replaceFile changes a file as a whole or not at all: the one that a link points
+// to, and none that may not be written.
 func replaceFile(name string, text []byte) error {
+	name, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		return err
+	}
 	info, err := os.Stat(name)
 	if err != nil {
 		return err
+	}
+	if info.Mode().Perm()&0o200 == 0 {
+		return fmt.Errorf("%s is read-only", name)
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), ".gavel-*")
 	if err != nil {
