@@ -101,7 +101,7 @@ func at(after time.Duration, what string) engine.Event {
 
 // past is a run as it was recorded, with its steps: "ID STATE PARAMETERS ANSWER".
 func past(rule, event string, created time.Duration, steps ...string) *engine.Run {
-	r := &engine.Run{ID: "run_" + rule + event, Rule: rule, Event: event, Source: "a", Session: "a/S1", Created: noon.Add(created)}
+	r := &engine.Run{ID: "run_" + rule + event, Rule: rule, Event: event, Source: "a", Session: "a/S1", Trigger: engine.ParticipantJoined, Created: noon.Add(created)}
 	for i, text := range steps {
 		words := strings.SplitN(text, " ", 4)
 		s := engine.StepRecord{Branch: engine.BranchThen, At: i, ID: words[0], Action: "say", Via: "home", State: words[1], With: json.RawMessage(words[2])}
@@ -331,7 +331,7 @@ func TestDiffAnswers(t *testing.T) {
 		want  string
 	}{
 		{"for the same event", dear, []*engine.Run{
-			past("ask", "evt_other", -time.Minute, who("ana", "done", `{"value":99}`)),
+			past("ask", "evt_other", 5*time.Minute, who("ana", "done", `{"value":99}`)),
 			past("ask", ana, 5*time.Minute, who("ana", "done", `{"value":20}`)),
 			past("ask", ben, 10*time.Minute, who("ben", "done", `{"value":40}`)),
 		}, `
@@ -466,6 +466,99 @@ minutes: {Entries:2 Quantity:0.2 Amounts:[{Currency:USD Minor:6 Exponent:2}] Con
 				t.Errorf("(- want, + got)\n%s", diff)
 			}
 		})
+	}
+}
+
+// What corresponds to an unknown entry is in no total.
+func TestDiffMeterUnknown(t *testing.T) {
+	text := `
+  - id: bill
+    when: session_ended
+    then:
+      - { id: crm, say: "who pays ${session.id}" }
+      - if: (steps.crm.body.value ?? 0) > 10
+        billing: { meter: minutes, quantity: 1, key: "${session.id}" }
+`
+	answers := ruletest.NewAnswers(diffKinds(t))
+	paid := past("bill", "evt_1", -time.Minute, `crm done {"text":"who_pays_S1"} {"value":20}`)
+	paid.Steps[0].With = json.RawMessage(`{"text":"who pays S1"}`)
+	answers.Add(paid)
+	events := []engine.Event{at(time.Minute, "start S1"), at(20*time.Minute, "end S1")}
+	d := ruletest.Compare(rehearse(t, ruleSet(t, text), answers, events), rehearse(t, ruleSet(t, strings.Replace(text, "who pays", "whose is", 1)), answers, events))
+	want := `
+bill changed: runs 1 1, actions 1 1
+  unknown 12:20 billing
+  different 12:20 say ops text "who pays S1" "whose is S1"
+say ops: 1 1`
+	if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), strings.Join(told(d), "\n")); diff != "" {
+		t.Errorf("(- want, + got)\n%s", diff)
+	}
+}
+
+// What is waited for longer than events are kept is still there when its time
+// has come.
+func TestDiffOverDays(t *testing.T) {
+	text := `
+  - id: hold
+    when: session_started
+    if: session.status == "active"
+    hold: 60h
+    then: [{ say: "${session.id} goes on" }]
+  - id: count
+    when: participant_joined
+    if: participant.id != "ben"
+    count: { at_least: 3, within: 80h, per: [participant.id] }
+    then: [{ say: "${len(events)} times" }]
+  - id: wait
+    when: participant_joined
+    if: participant.id == "ben"
+    then: [{ wait: 70h }, { say: "${participant.id} in ${session.id}" }]
+  - id: expect
+    when: session_ended
+    expect: { event: session_started, within: 50h, per: [room.id] }
+    then: [{ say: "nothing after ${session.id}" }]
+`
+	var events []engine.Event
+	for hour := range 90 { // so that there is something to forget
+		events = append(events, at(time.Duration(hour)*time.Hour, fmt.Sprintf("join S1 p%d", hour)))
+		switch hour {
+		case 1:
+			events = append(events, at(time.Hour+time.Minute, "start S1"), at(time.Hour+2*time.Minute, "start S2"), at(time.Hour+3*time.Minute, "join S1 ben"))
+		case 2:
+			events = append(events, at(2*time.Hour+time.Minute, "end S2"))
+		case 1 + 35, 1 + 75:
+			events = append(events, at(time.Duration(hour)*time.Hour+time.Minute, fmt.Sprintf("join S1 p%d", 1)))
+		}
+	}
+	play := func(text string) *ruletest.Rehearsal {
+		r, err := ruletest.NewRehearsal(ruletest.RehearsalOptions{Rules: ruleSet(t, text), Actions: diffKinds(t), Start: noon, Since: noon})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(r.Close)
+		for _, ev := range events {
+			if err := r.Deliver(ev); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.End(noon.Add(100 * time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	d := ruletest.Compare(play(text), play(strings.ReplaceAll(text, "say: \"", "say: \">")))
+	want := `
+hold changed: runs 1 1, actions 1 1
+  different 01:01 say ops text "S1 goes on" ">S1 goes on"
+count changed: runs 1 1, actions 1 1
+  different 16:01 say ops text "3 times" ">3 times"
+wait changed: runs 1 1, actions 1 1
+  different 11:03 say ops text "ben in S1" ">ben in S1"
+expect changed: runs 1 1, actions 1 1
+  different 16:01 say ops text "nothing after S2" ">nothing after S2"
+say ops: 4 4`
+	if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), strings.Join(told(d), "\n")); diff != "" {
+		t.Errorf("(- want, + got)\n%s", diff)
 	}
 }
 

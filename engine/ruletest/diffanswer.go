@@ -100,13 +100,18 @@ func find(all []*answer, r *engine.Run) *answer {
 		}
 		return -1
 	})
+	var same *answer
+	apart := sameMoment
 	for _, x := range all[max(n-nearest, 0):min(n+nearest, len(all))] {
-		if x.session == r.Session && x.trigger == r.Trigger && x.created.Sub(r.Created).Abs() < sameMoment {
-			return x
+		if d := x.created.Sub(r.Created).Abs(); x.session == r.Session && x.trigger == r.Trigger && d < apart {
+			same, apart = x, d
 		}
 	}
-	if n == 0 {
-		return nil
+	switch {
+	case same != nil:
+		return same
+	case n > 0:
+		return all[n-1]
 	}
-	return all[n-1]
+	return nil
 }
