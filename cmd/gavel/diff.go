@@ -156,7 +156,7 @@ func (d *differ) period() error {
 
 // sets compares two rule sets.
 func (d *differ) sets(ctx context.Context) error {
-	after, err := d.fileSet(d.app.rulesFile())
+	after, err := d.app.readWithoutSecrets(d.app.rulesFile(), d.kinds, d.acts)
 	if err != nil {
 		return err
 	}
@@ -195,26 +195,12 @@ func unknownRule(wanted, have []string) error {
 	return nil
 }
 
-// fileSet loads a file or folder, without its secrets: nothing is sent.
-func (d *differ) fileSet(path string) (*rules.Set, error) {
-	set, problems, err := d.app.newLoader(path, d.kinds, d.acts, true).load()
-	if err != nil {
-		return nil, fail(exitUnreadable, err, "name the file or folder with --rules")
-	}
-	if set == nil {
-		problems = slices.DeleteFunc(problems, func(p engine.Problem) bool { return p.Warning })
-		d.app.printProblems(d.app.err, problems)
-		return nil, fail(exitFindings, fmt.Errorf("%s in %s", countProblems(problems), path), "")
-	}
-	return set, nil
-}
-
 // todays are the rules of --against.
 func (d *differ) todays(ctx context.Context) (*rules.Set, error) {
 	r := &d.report.Before
 	if d.against != "running" {
 		if _, err := os.Stat(d.against); err == nil {
-			set, err := d.fileSet(d.against)
+			set, err := d.app.readWithoutSecrets(d.against, d.kinds, d.acts)
 			if err != nil {
 				return nil, err
 			}

@@ -251,3 +251,17 @@ func TestGrouped(t *testing.T) {
 		}
 	}
 }
+
+// Schedules are not played for years in which there was nothing.
+func TestBegins(t *testing.T) {
+	first := testNow.Add(-time.Hour)
+	for _, early := range []time.Duration{-24 * time.Hour, -time.Minute} {
+		start := first.Add(early)
+		if got := begins(store.Extent{First: first}, start); !got.Equal(first) {
+			t.Errorf("begins at %s", got)
+		}
+	}
+	if got := begins(store.Extent{First: first}, testNow); !got.Equal(testNow) {
+		t.Errorf("begins at %s", got)
+	}
+}

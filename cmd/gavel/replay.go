@@ -159,7 +159,7 @@ func (r *replayer) load(ctx context.Context) (err error) {
 		err = r.loadRunning(ctx, path)
 	} else {
 		x.Rules = path
-		r.set, err = r.file(path)
+		r.set, err = r.app.readWithoutSecrets(path, r.kinds, r.acts)
 	}
 	if err != nil {
 		return err
@@ -176,20 +176,6 @@ func (r *replayer) load(ctx context.Context) (err error) {
 		return fail(exitUsage, fmt.Errorf("there is no source %q", r.source), "there are: "+strings.Join(sources, ", "))
 	}
 	return unknownRule(r.only, ids)
-}
-
-// file loads a file or folder, without its secrets: nothing is sent with them.
-func (r *replayer) file(path string) (*rules.Set, error) {
-	set, problems, err := r.app.newLoader(path, r.kinds, r.acts, true).load()
-	if err != nil {
-		return nil, fail(exitUnreadable, err, "name the file or folder with --rules")
-	}
-	if set == nil {
-		problems = slices.DeleteFunc(problems, func(p engine.Problem) bool { return p.Warning })
-		r.app.printProblems(r.app.err, problems)
-		return nil, fail(exitFindings, fmt.Errorf("%s in %s", countProblems(problems), path), "")
-	}
-	return set, nil
 }
 
 // loadRunning loads the rules in force, and says if the file has others.

@@ -159,6 +159,21 @@ func (a *app) readRules(l *rulesLoader) (*rules.Set, engine.Problems, error) {
 	return set, problems, nil
 }
 
+// readWithoutSecrets loads rules of which nothing is sent with a secret. Errors
+// are printed, and their warnings are not: the rules are not what was asked about.
+func (a *app) readWithoutSecrets(path string, kinds []engine.PlatformKind, acts []engine.ActionKind) (*rules.Set, error) {
+	set, problems, err := a.newLoader(path, kinds, acts, true).load()
+	if err != nil {
+		return nil, fail(exitUnreadable, err, "name the file or folder with --rules")
+	}
+	if set == nil {
+		problems = slices.DeleteFunc(problems, func(p engine.Problem) bool { return p.Warning })
+		a.printProblems(a.err, problems)
+		return nil, fail(exitFindings, fmt.Errorf("%s in %s", countProblems(problems), path), "")
+	}
+	return set, nil
+}
+
 // loadForUse loads the rules for a command that uses one source. Secrets of
 // the others need not be set here: a shell rarely has all of a server's.
 func (a *app) loadForUse(name func([]engine.SourceConfig) (int, error)) ([]engine.SourceConfig, int, error) {

@@ -2,6 +2,7 @@ package ruletest_test
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -182,5 +183,19 @@ func TestStageLoop(t *testing.T) {
 	_, err := s.Deliver(engine.Event{Type: engine.SessionStarted, Source: "a", Time: noon, Received: noon}, "")
 	if err == nil || !strings.Contains(err.Error(), "without an end") {
 		t.Errorf("error %v, %d runs", err, len(s.Runs()))
+	}
+}
+
+// Whoever waits for a rehearsal can break it off.
+func TestStageStops(t *testing.T) {
+	asked := 0
+	s := stage(t, `  - { id: d, when: { schedule: "* * * * *" }, then: [ call: x ] }`, ruletest.StageOptions{Stop: func() error {
+		if asked++; asked > 10 {
+			return context.Canceled
+		}
+		return nil
+	}})
+	if err := s.Pass(noon.AddDate(100, 0, 0)); !errors.Is(err, context.Canceled) || len(s.Runs()) != 10 {
+		t.Errorf("%v after %d runs", err, len(s.Runs()))
 	}
 }
