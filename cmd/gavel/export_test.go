@@ -289,12 +289,15 @@ func TestExportAnswers(t *testing.T) {
 		s := engine.StepRecord{Branch: engine.BranchThen, ID: "lead", Action: "http", State: engine.StepDone, Status: status, Body: json.RawMessage(body)}
 		return &engine.Run{Rule: "crm", Steps: []engine.StepRecord{s}}
 	}
+	broke := step(0, `null`)
+	broke.Steps[0].State, broke.Steps[0].Error = engine.StepFailed, "GET crm.example.com/leads/Ana: no route to 10.9.8.7"
 	for _, tc := range []struct {
 		name string
 		runs []*engine.Run
 		want []string
 		has  string
 	}{
+		{"failed", []*engine.Run{broke}, nil, "error: it failed when it happened"},
 		{"as they were", []*engine.Run{step(200, `{"owner": "Ana"}`), step(404, `null`)}, []string{"lead of Person 1", "nobody"}, "returns:"},
 		{"unknown", nil, nil, "# Nobody knows what these steps were answered, so it is made up: lead"},
 	} {
@@ -305,6 +308,9 @@ func TestExportAnswers(t *testing.T) {
 		}
 		if !strings.Contains(string(text), tc.has) || !strings.Contains(string(text), "failures:") {
 			t.Errorf("%s:\n%s", tc.name, text)
+		}
+		if strings.Contains(string(text), "Ana") || strings.Contains(string(text), "10.9.8.7") {
+			t.Errorf("%s: it tells of somebody:\n%s", tc.name, text)
 		}
 		for _, line := range tc.want {
 			if !slices.ContainsFunc(numbers(text), func(got string) bool { return strings.Contains(got, line) }) {
