@@ -144,7 +144,7 @@ func (s *service) run(ctx context.Context, hooks, socket net.Listener) error {
 	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
 	hookServer := triggers.Server("", s.endpoint.Handler())
 	hookServer.ErrorLog = errorLog
-	apiServer := &http.Server{Handler: s.api, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 32 << 10, ErrorLog: errorLog}
+	apiServer := &http.Server{Handler: withProfiles(s.api), ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 32 << 10, ErrorLog: errorLog}
 
 	asked := ctx // ends when somebody asks for it
 	ctx, cancel := context.WithCancelCause(asked)
