@@ -129,13 +129,14 @@ func parseExpr(src string) (*scanner, *parser.Tree, []issue) {
 
 // program compiles what the checker made of the text.
 func (k *checker) program(text file.Source, root ast.Node, t typ) (*program, error) {
+	tests, onlyTests := k.tests(root)
 	code, err := exprcompiler.Compile(&parser.Tree{Node: root, Source: text}, machineConfig())
 	if err != nil {
 		return nil, err
 	}
 	return &program{
 		code: code, result: t, loads: k.loads, operators: k.operators, compiler: k.compiler,
-		reads: slices.Sorted(maps.Keys(k.reads)),
+		reads: slices.Sorted(maps.Keys(k.reads)), tests: tests, onlyTests: onlyTests,
 	}, nil
 }
 
@@ -168,6 +169,8 @@ type program struct {
 	constant  bool             // it says the same for every event
 	operators map[int]operands // by position, for errors
 	compiler  *compiler
+	tests     []test // what it begins with
+	onlyTests bool   // and nothing else
 	// inner: the value is for other programs on the frame, and keeps its records.
 	inner bool
 }

@@ -290,6 +290,7 @@ func (l *loader) set(files []File) *Set {
 			s.conns[kind][name] = c.value
 		}
 	}
+	s.sieves = newSieves(l.rules)
 	for i, r := range l.rules {
 		r.order = i
 		s.byID[r.ID] = r
@@ -297,6 +298,7 @@ func (l *loader) set(files []File) *Set {
 		if !r.Enabled {
 			continue
 		}
+		s.needy = s.needy || r.needs != (engine.Needs{})
 		if r.hold != nil && r.needs != (engine.Needs{}) {
 			s.holding = append(s.holding, r)
 		}

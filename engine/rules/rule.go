@@ -39,6 +39,7 @@ type rule struct {
 	parallel    bool
 	branches    map[string][]*step // "then", "else", "on_late", "on_failure", "then/2/on_failure"
 	needs       engine.Needs
+	sieve       sieve
 	node        node   // where it begins
 	body        string // what it does and when, without its name
 	keyName     string // the rule in its keys; a shadow has keys of its own

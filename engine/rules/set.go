@@ -27,6 +27,8 @@ type Set struct {
 	fields   map[string][]supply
 	conns    map[string]map[string]any
 	steps    int
+	sieves   *sieves
+	needy    bool // some rule looks at more than facts
 }
 
 var _ engine.Planner = (*Set)(nil)
@@ -123,6 +125,9 @@ func (r *rule) hears(ev *engine.Event) bool {
 // Needs says what is looked at for this event: by the rules for it, by those
 // that expect it, and by holds it may put an end to.
 func (s *Set) Needs(ev *engine.Event) (n engine.Needs) {
+	if !s.needy {
+		return n
+	}
 	for _, rules := range [...][]*rule{s.candidates(ev), s.awaiting[ev.Type], s.holding} {
 		for _, r := range rules {
 			if r.needs != (engine.Needs{}) && r.hears(ev) {
@@ -158,13 +163,15 @@ func (s *Set) Match(in engine.MatchInput) []engine.Match {
 		return nil
 	}
 	var all []engine.Match
-	var f *frame
-	for _, r := range s.candidates(in.Event) {
-		if !r.hears(in.Event) {
+	candidates := s.candidates(in.Event)
+	if len(candidates) == 0 {
+		return nil
+	}
+	f := newFrame(input{MatchInput: in})
+	facts := s.sieves.sift(f)
+	for _, r := range candidates {
+		if !r.hears(in.Event) || facts.refuses(r.sieve) {
 			continue
-		}
-		if f == nil {
-			f = newFrame(input{MatchInput: in})
 		}
 		if m, ok := s.match(r, f); ok {
 			all = append(all, m)
