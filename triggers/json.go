@@ -432,9 +432,36 @@ func (d *document) key(i int32) string {
 	return d.string(n.keyStart, n.keyEnd, n.keyEscaped)
 }
 
+// unquoted is text without its escapes, if none is but those of JSON within
+// JSON, as metadata is sent: they need no decoder.
+func unquoted(text []byte) (string, bool) {
+	var s strings.Builder
+	s.Grow(len(text))
+	for {
+		i := bytes.IndexByte(text, '\\')
+		if i < 0 {
+			s.Write(text)
+			return s.String(), true
+		}
+		s.Write(text[:i])
+		switch c := text[i+1]; c {
+		case '"', '\\', '/':
+			s.WriteByte(c)
+		case 'n':
+			s.WriteByte('\n')
+		default:
+			return "", false
+		}
+		text = text[i+2:]
+	}
+}
+
 func (d *document) string(start, end int32, escaped bool) string {
 	if !escaped {
 		return string(d.body[start:end])
+	}
+	if s, ok := unquoted(d.body[start:end]); ok {
+		return s
 	}
 	var s string
 	// With its quotes it is a JSON string that scan has checked.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"strings"
 	"testing"
@@ -310,5 +311,30 @@ func TestParseJSONDoesNotKeepOrChangeTheBody(t *testing.T) {
 	}
 	if got != text || !bytes.Equal(before, []byte(`{"a":"text","b":"\u00e9"}`)) {
 		t.Errorf("text changed with the body: %q", got)
+	}
+}
+
+// TestUnquoted: what is unquoted without a decoder is what the decoder makes of it.
+func TestUnquoted(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	pieces := []string{`a`, `é`, `\"`, `\\`, `\/`, `\n`, `\t`, `\u00e9`, `{`, ` `}
+	taken := 0
+	for range 5_000 {
+		var text strings.Builder
+		for range r.IntN(8) {
+			text.WriteString(pieces[r.IntN(len(pieces))])
+		}
+		got, ok := unquoted([]byte(text.String()))
+		if !ok {
+			continue
+		}
+		taken++
+		var want string
+		if err := json.Unmarshal([]byte(`"`+text.String()+`"`), &want); err != nil || got != want {
+			t.Fatalf("%s: %q, want %q (%v)", text.String(), got, want, err)
+		}
+	}
+	if taken < 1_000 {
+		t.Errorf("only %d taken", taken)
 	}
 }
