@@ -8,6 +8,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 FUZZTIME ?= 30s
+ROUNDS ?= 200
 
 .DEFAULT_GOAL := help
 
@@ -20,13 +21,9 @@ build: ## bin/gavel, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/gavel ./cmd/gavel
 
 .PHONY: test
-test: ## vet and all tests; needs Go, gcc and the module proxy
+test: ## vet and all tests, under the race detector, in random order; needs Go, gcc and the module proxy
 	go vet ./...
-	go test ./...
-
-.PHONY: race
-race: ## all tests under the race detector, in random order
-	go test -race -shuffle=on -count=1 ./...
+	go test -race -shuffle=on -timeout 20m ./...
 
 .PHONY: fmt
 fmt: ## fail if a file is not as gofmt writes it
@@ -38,8 +35,7 @@ lint: ## golangci-lint, with the import rules of this repository
 	$(GOLANGCI) run ./...
 
 .PHONY: check
-check: fmt lint race build ## format, vet, lint, race tests, build: before a commit
-	go vet ./...
+check: fmt lint test build ## format, lint, vet, tests, build: before a commit
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (30s)
@@ -51,7 +47,7 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 	done
 
 .PHONY: bench
-bench: ## durable events per second over HTTP, beside the store alone
+bench: ## the speed table: each figure beside its mark (15 minutes, 15 GB of disk)
 	go run ./test/bench
 
 .PHONY: scale
@@ -63,9 +59,17 @@ diff: ## gavel diff over 100,000 stored events: how long it takes
 	go test -count=1 -v -timeout 30m -run '^TestSpeed$$' ./test/diff -events 100000
 
 .PHONY: crash
-crash: ## kill -9 under load and amid scenarios: nothing is lost, nothing happens twice
-	go test -count=1 -v ./test/crash
-	go test -count=1 -v -run '^TestKill$$' ./test/scenario -kills 200
+crash: ## what can go wrong around it, ROUNDS (200) times each: nothing is lost
+	go test -count=1 -v -timeout 4h ./test/faults -rounds $(ROUNDS) -hang 60s
+	go test -count=1 -v -timeout 1h -run '^TestKill$$' ./test/scenario -kills $(ROUNDS)
+
+SOAK ?= 30m
+SEEDS ?= 1000
+
+.PHONY: soak
+soak: ## SOAK (30m) under load, and SEEDS (1000) virtual days: nothing grows, nothing is lost
+	go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./test/soak -for $(SOAK)
+	go test -count=1 -v -timeout 3h -run '^TestDay$$' ./test/soak -seeds $(SEEDS)
 
 .PHONY: senders
 senders: ## the platforms' own senders post to a running gavel

@@ -44,10 +44,12 @@ func newClient(o Options, resolver *net.Resolver) *client {
 			ForceAttemptHTTP2:      true,
 			TLSHandshakeTimeout:    defaultTimeout,
 			MaxResponseHeaderBytes: maxHeaders,
-			MaxConnsPerHost:        16, // a target that hangs holds no more than this
-			MaxIdleConnsPerHost:    4,
-			MaxIdleConns:           100,
-			IdleConnTimeout:        time.Minute,
+			// The engine bounds the attempts at a target; what it lets through
+			// does not wait for a connection, and finds one open.
+			MaxConnsPerHost:     64,
+			MaxIdleConnsPerHost: 32,
+			MaxIdleConns:        256,
+			IdleConnTimeout:     time.Minute,
 		},
 	}
 }
@@ -69,11 +71,11 @@ type answer struct {
 	long   bool
 }
 
-// do sends req once. Its error is ready for the engine and names what, not
-// the URL: that may hold credentials.
+// do sends req once, and follows no redirect. Its error is ready for the engine
+// and names what, not the URL: that may hold credentials.
 func (c *client) do(req *http.Request, what string, hide secrets) (answer, error) {
 	req.Header.Set("User-Agent", c.agent)
-	resp, err := over(c.transport).Do(req)
+	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
 		return answer{}, unreachable(what, err, hide)
 	}
@@ -92,7 +94,7 @@ func (c *client) do(req *http.Request, what string, hide secrets) (answer, error
 // within gives ctx the default deadline unless the step brought one.
 func within(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
-		return context.WithCancel(ctx)
+		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, defaultTimeout)
 }
@@ -187,7 +189,12 @@ func (e *worded) Unwrap() error { return e.error }
 // puts them.
 type secrets []string
 
-func (s secrets) in(text string) string { return string(s.inBytes([]byte(text))) }
+func (s secrets) in(text string) string {
+	if len(s) == 0 {
+		return text
+	}
+	return string(s.inBytes([]byte(text)))
+}
 
 func (s secrets) inBytes(text []byte) []byte {
 	for _, x := range s {

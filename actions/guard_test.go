@@ -26,12 +26,12 @@ func TestInternalAddressesAreNeverReached(t *testing.T) {
 	}
 	for _, host := range spelled {
 		for _, via := range []string{"absolute", "base"} {
-			conn, p := (*httpConn)(nil), httpParams{Get: "http://" + host + ":" + port + "/x"}
+			conn, address := (*httpConn)(nil), "http://"+host+":"+port+"/x"
 			if via == "base" {
-				conn, p = &httpConn{Base: "http://" + host + ":" + port}, httpParams{Get: "/x"}
+				conn, address = &httpConn{Base: "http://" + host + ":" + port}, "/x"
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-			_, err := callHTTP(ctx, out, engine.Call{With: []byte(`{}`)}, conn, p)
+			_, err := callHTTP(ctx, out, engine.Call{With: get(address), Conn: conn})
 			cancel()
 			// Go's resolver itself takes 127.1 or 2130706433 for no name at all.
 			if noName := strings.Contains(fmt.Sprint(err), "no such host"); err == nil || !engine.IsPermanent(err) && !noName {
@@ -67,7 +67,7 @@ func TestNameThatTurnsInward(t *testing.T) {
 	port, reached := listenCanary(t)
 	for _, to := range [][4]byte{{127, 0, 0, 1}, {127, 9, 9, 9}} {
 		out := newClient(Options{Now: func() time.Time { return noon }}, resolverTo(t, to))
-		_, err := callHTTP(t.Context(), out, engine.Call{With: []byte(`{}`)}, nil, httpParams{Get: "http://crm.example.com:" + port + "/"})
+		_, err := callHTTP(t.Context(), out, engine.Call{With: get("http://crm.example.com:" + port + "/")})
 		var blocked *blockedError
 		if !errors.As(err, &blocked) || blocked.to != netip.AddrFrom4(to) {
 			t.Errorf("%v: %v", to, err)
@@ -217,7 +217,7 @@ func TestNoProxy(t *testing.T) {
 	t.Setenv("http_proxy", "http://127.0.0.1:"+port)
 	proxyOnly := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 	out := newClient(Options{AllowNet: proxyOnly, Now: func() time.Time { return noon }}, resolverTo(t, [4]byte{127, 0, 0, 9}))
-	_, err := callHTTP(t.Context(), out, engine.Call{With: []byte(`{}`)}, nil, httpParams{Get: "http://crm.example.com/"})
+	_, err := callHTTP(t.Context(), out, engine.Call{With: get("http://crm.example.com/")})
 	if !engine.IsPermanent(err) || reached.Load() != 0 {
 		t.Errorf("%v, %d connections to the proxy", err, reached.Load())
 	}
@@ -227,3 +227,6 @@ func TestNoProxy(t *testing.T) {
 		}
 	}
 }
+
+// get are the parameters of a GET request.
+func get(address string) []byte { return fmt.Appendf(nil, `{"get":%q}`, address) }

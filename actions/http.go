@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -41,22 +42,36 @@ type httpConn struct {
 // httpAction calls another service. Every attempt of a step carries the same
 // Idempotency-Key, so a target that knows the header acts once.
 func httpAction(out *client) engine.ActionKind {
-	return engine.NewAction(engine.ActionKind{
+	return engine.ActionKind{
 		Name:     "http",
 		Doc:      "calls another service and keeps its answer for the steps after it",
+		Params:   reflect.TypeFor[httpParams](),
+		Conn:     reflect.TypeFor[httpConn](),
 		Escape:   escapeURL,
 		Check:    checkHTTP,
 		Target:   httpTarget,
 		Answered: answeredHTTP,
-	}, func(ctx context.Context, c engine.Call, conn *httpConn, p httpParams) (engine.Result, error) {
-		return callHTTP(ctx, out, c, conn, p)
-	})
+		Service:  httpService,
+		Do:       func(ctx context.Context, c engine.Call) (engine.Result, error) { return callHTTP(ctx, out, c) },
+	}
 }
 
-func callHTTP(ctx context.Context, out *client, c engine.Call, conn *httpConn, p httpParams) (engine.Result, error) {
+// httpCall is the parameters of an attempt. JSON stays as it was rendered:
+// decoding it into Go values would round numbers beyond 2^53.
+type httpCall struct {
+	httpParams
+	JSON json.RawMessage `json:"json"`
+}
+
+func callHTTP(ctx context.Context, out *client, c engine.Call) (engine.Result, error) {
+	var p httpCall
+	if err := json.Unmarshal(c.With, &p); err != nil {
+		return engine.Result{}, permanent("http: parameters do not fit: %w", err)
+	}
+	conn, _ := c.Conn.(*httpConn)
 	ctx, cancel := within(ctx)
 	defer cancel()
-	req, err := p.request(ctx, c, conn)
+	req, err := p.request(ctx, c.Key, conn)
 	if err != nil {
 		return engine.Result{}, engine.Permanent(err)
 	}
@@ -83,7 +98,7 @@ func callHTTP(ctx context.Context, out *client, c engine.Call, conn *httpConn, p
 
 // httpTarget is the method and host of a request.
 func httpTarget(with json.RawMessage, conn any) string {
-	var p httpParams
+	var p httpCall
 	if json.Unmarshal(with, &p) != nil {
 		return ""
 	}
@@ -99,6 +114,24 @@ func httpTarget(with json.RawMessage, conn any) string {
 	return method + " " + u.Host
 }
 
+// httpService is the scheme, host and port of a request.
+func httpService(_ string, with json.RawMessage, conn any) string {
+	var p httpCall
+	if json.Unmarshal(with, &p) != nil {
+		return ""
+	}
+	_, address, err := p.address()
+	if err != nil {
+		return ""
+	}
+	c, _ := conn.(*httpConn)
+	u, err := resolve(address, c)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + strings.ToLower(u.Host)
+}
+
 // refused is the failure that an answer is, nil if it is none.
 func (p httpParams) refused(what string, a answer, now time.Time, hide secrets) error {
 	if p.ok(a.status) {
@@ -109,7 +142,7 @@ func (p httpParams) refused(what string, a answer, now time.Time, hide secrets) 
 
 // answeredHTTP is what a request makes of a status alone.
 func answeredHTTP(with json.RawMessage, status int) error {
-	var p httpParams
+	var p httpCall
 	if err := json.Unmarshal(with, &p); err != nil {
 		return permanent("http: parameters do not fit: %w", err)
 	}
@@ -147,7 +180,7 @@ func (p httpParams) address() (method, address string, err error) {
 	return method, address, nil
 }
 
-func (p httpParams) request(ctx context.Context, c engine.Call, conn *httpConn) (*http.Request, error) {
+func (p httpCall) request(ctx context.Context, key string, conn *httpConn) (*http.Request, error) {
 	method, address, err := p.address()
 	if err != nil {
 		return nil, err
@@ -157,14 +190,15 @@ func (p httpParams) request(ctx context.Context, c engine.Call, conn *httpConn) 
 		return nil, err
 	}
 	u.RawQuery = joinQuery(u.RawQuery, p.Query)
-	body, contentType, err := p.payload(c.With)
+	body, contentType, err := p.payload()
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, "", bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: the request cannot be made", method, u.Host)
 	}
+	req.URL, req.Host = u, u.Host
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
@@ -180,23 +214,16 @@ func (p httpParams) request(ctx context.Context, c engine.Call, conn *httpConn) 
 			return nil, err
 		}
 	}
-	req.Header.Set("Idempotency-Key", c.Key)
+	req.Header.Set("Idempotency-Key", key)
 	return req, nil
 }
 
-// payload is the request's body. JSON is passed on as it was rendered: decoding
-// it into Go values would round numbers beyond 2^53.
-func (p httpParams) payload(with json.RawMessage) (body []byte, contentType string, err error) {
-	var raw struct {
-		JSON json.RawMessage `json:"json"`
-	}
-	if err := json.Unmarshal(with, &raw); err != nil {
-		return nil, "", fmt.Errorf("json: %w", err)
-	}
+// payload is the request's body.
+func (p httpCall) payload() (body []byte, contentType string, err error) {
 	given := 0
-	if raw.JSON != nil {
+	if p.JSON != nil {
 		given++
-		body, contentType = raw.JSON, "application/json"
+		body, contentType = p.JSON, "application/json"
 	}
 	if p.Form != nil {
 		given++
@@ -355,9 +382,12 @@ func (c *httpConn) secrets() secrets {
 // kept are the headers of an answer that a later step may need.
 func kept(h http.Header, hide secrets) map[string]string {
 	out := map[string]string{}
-	for _, name := range []string{"content-type", "date", "etag", "last-modified", "link", "location", "request-id", "x-request-id"} {
-		if value := h.Get(name); value != "" {
-			out[name] = hide.in(value)
+	for _, x := range [...]struct{ name, canonical string }{
+		{"content-type", "Content-Type"}, {"date", "Date"}, {"etag", "Etag"}, {"last-modified", "Last-Modified"}, {"link", "Link"},
+		{"location", "Location"}, {"request-id", "Request-Id"}, {"x-request-id", "X-Request-Id"},
+	} {
+		if values := h[x.canonical]; len(values) > 0 && values[0] != "" {
+			out[x.name] = hide.in(values[0])
 		}
 	}
 	return out

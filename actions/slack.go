@@ -47,6 +47,7 @@ func slackAction(out *client) engine.ActionKind {
 		Check:        checkSlack,
 		Target:       slackTarget,
 		Lane:         slackLane,
+		Service:      slackService,
 	}, func(ctx context.Context, c engine.Call, conn *slackConn, p slackParams) (engine.Result, error) {
 		ctx, cancel := within(ctx)
 		defer cancel()
@@ -251,6 +252,9 @@ func slackLane(with json.RawMessage, conn any) string {
 	}
 	return c.channelOf(p)
 }
+
+// slackService is the connection: its workspace has limits of its own.
+func slackService(via string, _ json.RawMessage, _ any) string { return "slack " + via }
 
 // slackTarget is the channel a message goes to.
 func slackTarget(with json.RawMessage, conn any) string {

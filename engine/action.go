@@ -52,6 +52,11 @@ type ActionKind struct {
 	// Lane names the queue of an attempt on its connection: one attempt at a
 	// time per lane. "" is no lane.
 	Lane func(with json.RawMessage, conn any) string
+	// Service names what an attempt depends on, such as https://crm.example.com:
+	// attempts on one share its bound of attempts at once, and when it does not
+	// answer the others wait. nil or "": nothing that could be down. It holds no
+	// secret. via is the connection's name.
+	Service func(via string, with json.RawMessage, conn any) string
 	// Do performs one attempt. It is safe for concurrent use, obeys ctx, and
 	// classifies its failure: Permanent, RetryAfter, else transient.
 	Do func(context.Context, Call) (Result, error)
@@ -159,7 +164,7 @@ type retryAfterError struct {
 func (e retryAfterError) Unwrap() error { return e.error }
 
 // RetryAfter marks a failure whose target said when to come back; the whole
-// lane pauses. The engine clamps d to 1 s – 1 h.
+// lane pauses, and a service that is down is tried no sooner. The engine clamps d to 1 s – 1 h.
 func RetryAfter(err error, d time.Duration) error { return retryAfterError{err, d} }
 
 // RetryDelay returns what RetryAfter was given.

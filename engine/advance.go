@@ -9,6 +9,7 @@ import (
 	"math"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -40,9 +41,17 @@ type advance struct {
 	run  *Run
 	in   MatchInput
 	plan Planner
+	// called is the target that it was called for, until it tries to enter.
+	called string
+	last   bool // the attempt under way is the last
 }
 
 func (a *advance) do() {
+	defer func() {
+		if a.called != "" {
+			a.lanes.unused(a.called)
+		}
+	}()
 	r := a.run
 	if a.plan == nil {
 		p, err := a.planner(a.work, r.Revision)
@@ -193,13 +202,13 @@ func (a *advance) render() (call StepCall, ok bool, err error) {
 // step moves the position behind the current step.
 func (a *advance) step() {
 	a.run.At++
-	a.run.Call, a.run.Tries, a.run.Begun = nil, nil, false
+	a.run.Call, a.run.Tries, a.run.Begun, a.run.Held, a.run.Since = nil, nil, false, nil, time.Time{}
 }
 
 // finish ends the run at the end of its branch.
 func (a *advance) finish(now time.Time) {
 	r := a.run
-	r.Call, r.Tries, r.Begun = nil, nil, false
+	r.Call, r.Tries, r.Begun, r.Held, r.Since = nil, nil, false, nil, time.Time{}
 	r.State, r.Updated, r.Due = RunDone, now, time.Time{}
 	if inFailure(r.Branch) {
 		r.State = RunFailed
@@ -229,22 +238,25 @@ func (a *advance) attempt() bool {
 	if err != nil {
 		return a.fail(err, now, 0)
 	}
-	lane := ""
-	if kind.Lane != nil {
-		if lane = kind.Lane(r.Call.With, conn); lane != "" {
-			lane = kind.Name + "\x00" + r.Call.Via + "\x00" + lane
-		}
+	paced, shared := ways(kind, r.Call, conn)
+	turn, ok := a.enter(paced, now)
+	if !ok {
+		return false
 	}
-	wait, leave := a.lanes.enter(a.work, lane, now)
-	if leave == nil {
-		return a.postpone(now.Add(wait))
+	var res Result
+	tried := false
+	defer func() { a.lanes.leave(turn, tried, err, a.o.Now()) }() // after what it left is on disk
+	place, ok := a.enter(shared, now)
+	if !ok {
+		return false
 	}
-	defer leave()
+	r.Held = nil
 
 	uncertain := r.Begun
 	if kind.Marks {
 		r.Begun, r.State = true, RunRunning
 		if !a.record(Result{}, nil) {
+			a.lanes.leave(place, false, nil, now)
 			return false
 		}
 	}
@@ -253,15 +265,69 @@ func (a *advance) attempt() bool {
 		Run: r.ID, Rule: r.Rule, Revision: r.Revision, Step: r.Call.ID, Event: a.in.Event, Session: r.Session,
 		With: r.Call.With, Via: r.Call.Via, Conn: conn, State: a.o.Store, Now: now, Billable: !a.in.Event.Test,
 	}
-	res, err := a.call(kind, call)
-	took := a.o.Now().Sub(now)
+	res, err = a.call(kind, call)
+	ended := a.o.Now()
+	took := max(0, ended.Sub(now)) // a clock may be set back
+	tried = a.work.Err() == nil    // else we broke it off ourselves
+	a.lanes.leave(place, tried, err, ended)
 	if err != nil {
-		if d, ok := RetryDelay(err); ok {
-			a.lanes.pause(lane, now.Add(min(max(d, minRetryAfter), maxRetryAfter)))
-		}
 		return a.fail(err, now, took)
 	}
 	return a.succeed(kind, res, now, took)
+}
+
+// ways are the lanes of an attempt: that of what it is paced by, and that of
+// what it shares its target with.
+func ways(kind ActionKind, call *StepCall, conn any) (paced, shared way) {
+	if kind.Lane != nil {
+		if name := kind.Lane(call.With, conn); name != "" {
+			paced = way{name: kind.Name + " " + call.Via + " " + name, single: true}
+		}
+	}
+	if kind.Service != nil {
+		shared.name = kind.Service(call.Via, call.With, conn)
+	}
+	return paced, shared
+}
+
+// enter takes a place in a lane. If it may not enter, the run is put aside.
+func (a *advance) enter(w way, now time.Time) (*pass, bool) {
+	r := a.run
+	v := arrival{called: a.called != "" && a.called == w.name, held: r.Held, now: now, patience: r.patience}
+	p, s := a.lanes.enter(w, v)
+	if v.called {
+		a.called = "" // it came
+	}
+	if p != nil {
+		a.last = p.forced
+		return p, true
+	}
+	if a.stop.Err() == nil {
+		a.wait(w, s, now)
+	}
+	return nil, false
+}
+
+// wait puts the run aside without using up an attempt: in memory, or recorded.
+func (a *advance) wait(w way, s stay, now time.Time) {
+	r := a.run
+	if s.brief && a.o.Store.SetAside(r.ID, w.name, s.record) {
+		a.lanes.waits(w, now)
+		return
+	}
+	r.Held = &Held{Target: w.name, Since: s.down, Until: s.until, Down: !s.down.IsZero()}
+	if r.Since.IsZero() && r.Held.Down {
+		r.Since = r.Updated
+		if len(r.Tries) > 0 {
+			r.Since = r.Tries[0].At
+		}
+	}
+	r.State, r.Due, r.Updated = RunRetrying, r.heldUntil(now), now
+	if a.record(Result{}, nil) {
+		a.lanes.waits(w, now)
+		return
+	}
+	r.State, r.Held = RunReady, nil // the store gives it out again
 }
 
 // connect resolves the step's connection.
@@ -343,10 +409,7 @@ func (a *advance) fail(err error, at time.Time, took time.Duration) bool {
 func (a *advance) again(err error, now time.Time) (time.Time, bool) {
 	r := a.run
 	p := r.Call.Retry
-	if p.Attempts <= 0 {
-		p.Attempts = defaultAttempts
-	}
-	if IsPermanent(err) || len(r.Tries) >= p.Attempts {
+	if IsPermanent(err) || len(r.Tries) >= p.attempts() || a.last {
 		return time.Time{}, false
 	}
 	pause := p.pause(len(r.Tries), a.o.Rand())
@@ -354,10 +417,76 @@ func (a *advance) again(err error, now time.Time) (time.Time, bool) {
 		pause = min(max(d, minRetryAfter), maxRetryAfter)
 	}
 	due := now.Add(pause)
+	if !r.Since.IsZero() { // what it has waited counts
+		last := r.patience(now)
+		return earlier(due, last), now.Before(last)
+	}
 	if p.For > 0 && due.After(r.Tries[0].At.Add(p.For)) {
 		return time.Time{}, false
 	}
 	return due, true
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func (p Retry) attempts() int {
+	if p.Attempts <= 0 {
+		return defaultAttempts
+	}
+	return p.Attempts
+}
+
+// span is how long after the first attempt the last one is due.
+func (p Retry) span() time.Duration {
+	var all time.Duration
+	for n := 1; n < p.attempts(); n++ {
+		all += p.pause(n, 0.5)
+		if p.For > 0 && all >= p.For {
+			return p.For
+		}
+	}
+	return all
+}
+
+// patience is until when a run waits for a target that is down: as long as it
+// would have been tried. Then it is tried a last time, whatever is known of the
+// target: every step is tried at least once.
+func (r *Run) patience(now time.Time) time.Time {
+	since := now
+	switch {
+	case !r.Since.IsZero():
+		since = r.Since
+	case len(r.Tries) > 0:
+		since = r.Tries[0].At
+	}
+	return since.Add(r.Call.Retry.span())
+}
+
+// lookAgain is when a run that waits for its place in a lane is looked at anew.
+const lookAgain = time.Hour
+
+// heldUntil is when a run that is held comes by itself, if nobody calls it.
+func (r *Run) heldUntil(now time.Time) time.Time {
+	h := r.Held
+	if !h.Down {
+		if h.Until.After(now) {
+			return h.Until
+		}
+		return now.Add(lookAgain)
+	}
+	due := r.patience(now)
+	if gives := r.stuck().Add(longestTurn); r.Turn != "" && now.Before(gives) && gives.Before(due) {
+		return gives // its turn
+	}
+	if !due.After(now) { // it was to be tried, and there was no room
+		return now.Add(time.Minute)
+	}
+	return due
 }
 
 // pause is the time after the failure of attempt n (from 1), ±20 %.
@@ -414,18 +543,7 @@ func (a *advance) failed(call StepCall, err error, attempts int, at time.Time, t
 		return
 	}
 	r.Branch, r.At = branch, 0
-	r.Call, r.Tries, r.Begun = nil, nil, false
-}
-
-// postpone puts the run aside without using up an attempt.
-func (a *advance) postpone(until time.Time) bool {
-	if a.stop.Err() != nil {
-		return false
-	}
-	r := a.run
-	r.State, r.Due, r.Updated = RunRetrying, until, a.o.Now()
-	a.record(Result{}, nil)
-	return false
+	r.Call, r.Tries, r.Begun, r.Held, r.Since = nil, nil, false, nil, time.Time{}
 }
 
 // record stores the run and reports whether the worker still has it. While
@@ -446,7 +564,8 @@ func (a *advance) record(res Result, conflict *error) bool {
 			a.o.Log.Error("run cannot be recorded", "rule", a.run.Rule, "run", a.run.ID, "error", err.Error())
 			return false
 		}
-		a.o.Log.Warn("run cannot be recorded, trying again", "run", a.run.ID, "error", err.Error())
+		// The store says once that it cannot write, not each run that waits for it.
+		a.o.Log.Debug("run cannot be recorded, trying again", "run", a.run.ID, "error", err.Error())
 		t := time.NewTimer(pause)
 		select {
 		case <-t.C:
@@ -459,5 +578,5 @@ func (a *advance) record(res Result, conflict *error) bool {
 
 // key is the idempotency key of the current step: the same on every attempt.
 func (r *Run) key() string {
-	return fmt.Sprintf("%s.%s.%d", r.ID, strings.ReplaceAll(r.Branch, "/", "."), r.At)
+	return r.ID + "." + strings.ReplaceAll(r.Branch, "/", ".") + "." + strconv.Itoa(r.At)
 }

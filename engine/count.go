@@ -9,7 +9,7 @@ import (
 // count gathers the event and reports whether it makes the count full.
 func (p *planning) count(m Match, in *MatchInput) (enough bool, err error) {
 	c := m.Count
-	added := Gathered{Event: in.Event.ID, At: in.Event.Time, Value: c.Value}
+	added := Gathered{Event: in.Event.ID, At: in.Event.Time, Value: c.Value, Until: latest(in.Event.Time, in.Now).Add(c.span())}
 	if err := p.tx.Gather("count", c.Key, m.Rule, m.Words, added); err != nil {
 		return false, err
 	}
@@ -60,12 +60,16 @@ func near(all []Gathered, c *Count, now time.Time) int {
 	return n
 }
 
+// span is how long an event is kept: those that come later are too far from it,
+// unless they are as late.
+func (c *Count) span() time.Duration { return c.Within + max(c.Within, overtaking) }
+
 // forgetOld drops what no later event can be near to, and what is too much.
 func (p *planning) forgetOld(c *Count, all []Gathered, now time.Time) error {
 	var old []string
 	last := newest(all, now)
 	for i, g := range all {
-		if last.Sub(g.At) > c.Within+max(c.Within, overtaking) || len(all)-i > maxEvents {
+		if last.Sub(g.At) > c.span() || len(all)-i > maxEvents {
 			old = append(old, g.Event)
 		}
 	}

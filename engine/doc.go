@@ -37,6 +37,11 @@
 // wait is over, room, session, participant and recording are read again and
 // kept with the run ([View]): they stay fixed until the next wait.
 //
+// An attempt needs a place in the lane of its target (lanes): each gets a share
+// of the workers, and none while it is down (breaker). A run without a place
+// waits in the store, without a worker, until it is called, or is recorded as
+// retrying with what it is [Held] for.
+//
 // A shadow run ([Run].Shadow) goes through the same steps, but calls no action:
 // what would have been done is recorded.
 //

@@ -11,7 +11,7 @@ import (
 )
 
 // Options are what an Engine is made of. All fields are required but Workers
-// (64).
+// (256).
 type Options struct {
 	Store   Store
 	Actions []ActionKind
@@ -54,9 +54,11 @@ type revision struct {
 // name are an error.
 func New(o Options) (*Engine, error) {
 	if o.Workers <= 0 {
-		o.Workers = 64
+		o.Workers = 256
 	}
 	e := &Engine{o: o, kinds: map[string]ActionKind{}, older: map[string]Planner{}, started: o.Now()}
+	call := func(target string, n int) bool { return o.Store.Call(target, n) }
+	e.lanes = lanes{workers: o.Workers, call: call, rand: o.Rand, log: o.Log}
 	for _, k := range o.Actions {
 		if _, twice := e.kinds[k.Name]; twice || ownAction(k.Name) {
 			return nil, fmt.Errorf("two actions are called %q", k.Name)
@@ -126,7 +128,7 @@ func (e *Engine) planner(ctx context.Context, id string) (Planner, error) {
 // the sender should come again.
 func (e *Engine) Accept(ctx context.Context, r Received, d Delivery) (Accepted, error) {
 	return e.o.Store.Accept(ctx, Inbound{
-		Delivery: r, Events: d.Events, Keys: d.Keys, Now: r.At,
+		Delivery: r, Events: d.Events, Keys: d.Keys, Now: r.At, NeverRetries: d.NeverRetries,
 	})
 }
 
@@ -145,8 +147,9 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 		context.AfterFunc(work, func() { t.Stop() })
 	})
 	defer stop()
+	defer e.lanes.close()
 	return e.o.Store.Dispatch(ctx, e.o.Workers, func(_ context.Context, d Due) {
-		(&advance{Engine: e, work: work, stop: ctx, run: d.Run, in: d.Input, plan: d.Plan}).do()
+		(&advance{Engine: e, work: work, stop: ctx, run: d.Run, in: d.Input, plan: d.Plan, called: d.Called}).do()
 	})
 }
 

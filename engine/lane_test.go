@@ -1,31 +1,213 @@
 package engine
 
 import (
+	"errors"
+	"fmt"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// Who stands in the lane while it is told to pause stays out as well.
-func TestLanePausesThoseWhoWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var l lanes
-		_, leave := l.enter(t.Context(), "channel", t0)
-		wait, entered := time.Duration(0), true
-		go func() {
-			var second func()
-			wait, second = l.enter(t.Context(), "channel", t0)
-			entered = second != nil
-		}()
-		synctest.Wait() // it stands behind the first
-		l.pause("channel", t0.Add(5*time.Second))
-		leave()
-		synctest.Wait()
-		if entered || wait != 5*time.Second {
-			t.Errorf("entered %v, told to stay away for %s", entered, wait)
+// lanesOf are lanes for tests, and what they called.
+func lanesOf(workers int) (*lanes, *[]string) {
+	var called []string
+	l := &lanes{workers: workers, log: slog.New(slog.DiscardHandler), rand: func() float64 { return 0.5 }}
+	l.call = func(target string, n int) bool {
+		called = append(called, fmt.Sprintf("%s %d", target, n))
+		return true
+	}
+	return l, &called
+}
+
+func anHour(now time.Time) time.Time { return now.Add(time.Hour) }
+
+func none(now time.Time) time.Time { return now }
+
+// in enters and must get a place.
+func in(t *testing.T, l *lanes, name string) *pass {
+	t.Helper()
+	now := time.Now()
+	p, s := l.enter(way{name: name}, arrival{called: true, now: now, patience: anHour})
+	if p == nil {
+		t.Fatalf("may not enter %s: %+v", name, s)
+	}
+	return p
+}
+
+// out must not get a place.
+func out(t *testing.T, l *lanes, name string) stay {
+	t.Helper()
+	now := time.Now()
+	p, s := l.enter(way{name: name}, arrival{called: true, now: now, patience: anHour})
+	if p != nil {
+		t.Fatalf("may enter %s", name)
+	}
+	return s
+}
+
+// A target takes half of what the others leave free, and at least one place.
+func TestRoom(t *testing.T) {
+	l, _ := lanesOf(16)
+	for _, tc := range []struct {
+		name string
+		room int
+	}{{"a", 8}, {"b", 4}, {"c", 2}, {"d", 1}, {"e", 1}} {
+		for range tc.room {
+			in(t, l, tc.name)
 		}
-		if _, leave := l.enter(t.Context(), "channel", t0.Add(5*time.Second)); leave == nil {
-			t.Error("still paused when the pause is over")
+		if s := out(t, l, tc.name); s != (stay{brief: true}) {
+			t.Errorf("%s: %+v", tc.name, s)
+		}
+	}
+	l, _ = lanesOf(1000)
+	for range mostAtOnce {
+		in(t, l, "a")
+	}
+	out(t, l, "a")
+}
+
+// Who comes anew stands behind those who wait.
+func TestNoOvertaking(t *testing.T) {
+	l, called := lanesOf(16)
+	now := time.Now()
+	in(t, l, "a")
+	l.waits(way{name: "a"}, now)
+	if p, _ := l.enter(way{name: "a"}, arrival{now: now, patience: anHour}); p != nil {
+		t.Error("overtook")
+	}
+	in(t, l, "a")
+	if fmt.Sprint(*called) != "[a 1]" {
+		t.Errorf("called %v", *called)
+	}
+}
+
+var errDown = errors.New("connection refused")
+
+// A target that fails five times in a row is down: it gets one attempt at a
+// time, at growing distance, until one is answered.
+func TestBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, called := lanesOf(64)
+		fail := func(p *pass) { l.leave(p, true, errDown, time.Now()) }
+		var inside []*pass
+		for range 8 {
+			inside = append(inside, in(t, l, "a"))
+		}
+		l.waits(way{name: "a"}, time.Now())
+		for _, p := range inside[:4] {
+			fail(p)
+		}
+		in(t, l, "a") // four are not enough
+		fail(inside[4])
+		for _, p := range inside[5:] { // that were under way tell nothing new
+			fail(p)
+		}
+		begin := time.Now()
+		var probes []time.Duration
+		for range 9 {
+			s := out(t, l, "a")
+			*called = nil
+			rest(s.until.Sub(time.Now()))
+			synctest.Wait()
+			if len(*called) != 1 {
+				t.Fatalf("called %v", *called)
+			}
+			p := in(t, l, "a")
+			out(t, l, "a") // one at a time
+			probes = append(probes, time.Since(begin))
+			fail(p)
+		}
+		if got := fmt.Sprint(probes); got != "[1s 3s 7s 15s 31s 1m3s 2m3s 3m3s 4m3s]" {
+			t.Errorf("probed after %s", got)
+		}
+		rest(lastProbe)
+		l.leave(in(t, l, "a"), true, Permanent(errDown), time.Now()) // a refusal is an answer
+		for range 20 {
+			in(t, l, "a")
 		}
 	})
 }
+
+// A run that can wait no more tries a target that is down; what comes of it
+// counts.
+func TestForced(t *testing.T) {
+	l, _ := lanesOf(64)
+	now := time.Now()
+	for range failuresDown {
+		l.leave(in(t, l, "a"), true, errDown, now)
+	}
+	p, s := l.enter(way{name: "a"}, arrival{now: now, patience: none})
+	if p == nil || !p.forced {
+		t.Fatalf("%+v", s)
+	}
+	l.leave(p, true, nil, now)
+	in(t, l, "a")
+}
+
+// An attempt that was not made leaves the probe to the next one.
+func TestProbeNotMade(t *testing.T) {
+	l, called := lanesOf(64)
+	now := time.Now()
+	held := &Held{Target: "a", Since: now.Add(-time.Hour), Down: true}
+	v := arrival{called: true, held: held, now: now, patience: anHour}
+	p, _ := l.enter(way{name: "a"}, v) // it was down before the start: a probe
+	if p == nil || !p.probe {
+		t.Fatal("no probe")
+	}
+	l.waits(way{name: "a"}, now)
+	l.leave(p, false, nil, now)
+	if fmt.Sprint(*called) != "[a 1]" {
+		t.Errorf("called %v", *called)
+	}
+	if p, _ := l.enter(way{name: "a"}, v); p == nil || !p.probe {
+		t.Error("no probe")
+	}
+}
+
+// A lane that was told to pause lets nobody in, then one at a time again, and
+// does not judge its target.
+func TestPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, called := lanesOf(64)
+		w := way{name: "channel", single: true}
+		enter := func() (*pass, stay) {
+			return l.enter(w, arrival{called: true, now: time.Now(), patience: anHour})
+		}
+		p, _ := enter()
+		l.waits(w, time.Now())
+		l.leave(p, true, RetryAfter(errDown, 5*time.Second), time.Now())
+		if _, s := enter(); s.until.Sub(time.Now()) != 5*time.Second || !s.brief {
+			t.Errorf("%+v", s)
+		}
+		rest(5 * time.Second)
+		synctest.Wait()
+		if fmt.Sprint(*called) != "[channel 1]" {
+			t.Errorf("called %v", *called)
+		}
+		for range 2 * failuresDown {
+			p, s := enter()
+			if p == nil {
+				t.Fatalf("%+v", s)
+			}
+			if p2, _ := enter(); p2 != nil {
+				t.Fatal("two at once")
+			}
+			l.leave(p, true, errDown, time.Now())
+		}
+	})
+}
+
+// Lanes that nothing is known of are forgotten.
+func TestLanesForgotten(t *testing.T) {
+	l, _ := lanesOf(64)
+	for i := range 1000 {
+		l.leave(in(t, l, fmt.Sprint(i)), true, nil, time.Now())
+	}
+	if len(l.all) != 0 || l.shared != 0 {
+		t.Errorf("%d lanes, %d inside", len(l.all), l.shared)
+	}
+}
+
+// rest lets d pass on the bubble's clock.
+func rest(d time.Duration) { <-time.After(d) }

@@ -221,7 +221,7 @@ func (p *planning) pass(m Match, in MatchInput, t *Timer) error {
 		}
 	}
 	if m.Once != "" {
-		if err := p.tx.UseUp(m.Once, in.Event.ID); err != nil {
+		if err := useUp(p.tx, m, in); err != nil {
 			return err
 		}
 	}
@@ -235,6 +235,15 @@ func (p *planning) pass(m Match, in MatchInput, t *Timer) error {
 	}
 	p.start(m, in, t)
 	return nil
+}
+
+// useUp uses up the key of once of m.
+func useUp(tx Tx, m Match, in MatchInput) error {
+	session := ""
+	if m.OnceSession {
+		session = in.SessionKey
+	}
+	return tx.UseUp(m.Once, in.Event.ID, session)
 }
 
 func (p *planning) start(m Match, in MatchInput, t *Timer) {

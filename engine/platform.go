@@ -130,6 +130,8 @@ type Delivery struct {
 	Keys []DedupeKey
 	// Reply answers the platform's handshake; nil for the usual empty 2xx.
 	Reply *Reply
+	// NeverRetries is that of the platform's kind. Decode leaves it alone.
+	NeverRetries bool
 }
 
 // DedupeKey identifies a delivery within its source.

@@ -413,7 +413,7 @@ func (p *replaying) guard(m Match, in MatchInput) error {
 	if m.Once == "" {
 		return nil
 	}
-	return p.tx.UseUp(m.Once, in.Event.ID)
+	return useUp(p.tx, m, in)
 }
 
 // Cools reports whether a cooldown that ends at until keeps a run out that was

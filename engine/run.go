@@ -81,7 +81,19 @@ type Run struct {
 	Begun   bool         `json:"begun,omitempty"`   // an attempt was begun and not yet recorded
 	Steps   []StepRecord `json:"steps,omitempty"`   // finished steps, in the order they finished
 	Failure *Failure     `json:"failure,omitempty"` // what on_failure sees
+	Held    *Held        `json:"held,omitempty"`    // what it waits for before the next attempt
+	Since   time.Time    `json:"since,omitzero"`    // when the current step was to be tried first, if its target was down
 	Epoch   int64        `json:"epoch,omitempty"`   // lease number: a write with an old one is refused
+}
+
+// Held is a run that does not wait for a time of its own: it was due, and its
+// target was not to be called. Due is when it is tried, or looked at, if nobody
+// calls it before.
+type Held struct {
+	Target string    `json:"target"`
+	Since  time.Time `json:"since,omitzero"` // the target is down
+	Until  time.Time `json:"until,omitzero"` // the target is left alone
+	Down   bool      `json:"down,omitempty"` // it does not answer; else it wants a pause, or is busy
 }
 
 // Finished reports whether nothing more will happen by itself.
@@ -103,11 +115,20 @@ func (r *Run) KeepsTurn() bool {
 	if r.State != RunRetrying {
 		return true
 	}
-	since := r.Updated
-	if len(r.Tries) > 0 {
-		since = r.Tries[0].At
+	return r.Due.Sub(r.stuck()) <= longestTurn
+}
+
+// stuck is since when a run that is put off is not getting on with its step.
+func (r *Run) stuck() time.Time {
+	switch {
+	case r.Held != nil && !r.Held.Down: // it only waits for others
+		return r.Updated
+	case !r.Since.IsZero():
+		return r.Since
+	case len(r.Tries) > 0:
+		return r.Tries[0].At
 	}
-	return r.Due.Sub(since) <= longestTurn
+	return r.Updated
 }
 
 // View is what is read again when time has passed: it then stays fixed.
@@ -291,6 +312,8 @@ type Match struct {
 	Once     string // key; "" without it
 	Cooldown *Cooldown
 	Digest   *Digest
+	// OnceSession: the session is part of the key of once.
+	OnceSession bool
 
 	// First is the rendered first step; nil if it could not be, or has to wait.
 	First  *StepCall
@@ -380,5 +403,5 @@ func (r *Run) fail(now time.Time, step, reason string, attempts int) {
 	if r.Failure == nil {
 		r.Failure = &Failure{Step: step, Error: reason, Attempts: attempts}
 	}
-	r.Call, r.Tries, r.Begun = nil, nil, false
+	r.Call, r.Tries, r.Begun, r.Held, r.Since = nil, nil, false, nil, time.Time{}
 }

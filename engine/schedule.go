@@ -7,12 +7,7 @@ const missedSchedule = time.Hour
 
 // schedule fires a rule by the clock and sets its next timer.
 func (p *planning) schedule(t *Timer, now, started time.Time) error {
-	var next func(time.Time) time.Time
-	for _, s := range p.rules.Schedules() {
-		if s.Rule == t.Rule {
-			next = s.Next
-		}
-	}
+	next := next(p.rules, t)
 	if next == nil {
 		return p.end(t, TimerCancelled, "the rule has no schedule any more", "", now)
 	}

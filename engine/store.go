@@ -12,6 +12,9 @@ type Inbound struct {
 	Events   []Event
 	Keys     []DedupeKey
 	Now      time.Time
+	// NeverRetries: the sender drops what is not accepted at once. A store keeps
+	// places for these.
+	NeverRetries bool
 }
 
 // Received is the trace of one inbound request, accepted or refused.
@@ -45,6 +48,8 @@ type Due struct {
 	Run   *Run
 	Input MatchInput
 	Plan  Planner // nil: not the current revision, load it
+	// Called is the target it was called for.
+	Called string
 }
 
 // Recorded says what the store made of a Result.
@@ -82,6 +87,14 @@ type Store interface {
 	// the run it was given; its context does not end with ctx. A run it gives
 	// back unfinished, with nothing to wait for, comes again.
 	Dispatch(ctx context.Context, workers int, advance func(context.Context, Due)) error
+	// SetAside keeps a run that advance was given, and that is as it was recorded
+	// last, until Call calls for the target, or until a time (zero: none): the
+	// last advance does with it. It writes nothing: after a crash the run can go
+	// on at once. False if too many wait already: it is to be recorded as Held.
+	SetAside(runID, target string, until time.Time) bool
+	// Call has the n runs handed out that have waited longest for a target,
+	// set aside or recorded as Held. It reports whether more may wait.
+	Call(target string, n int) bool
 	// Record stores the run as it is now, with the result of a step. A run
 	// that finishes, or whose next attempt lies more than an hour after the
 	// first failure of its step, gives its turn to the next one in the same
@@ -118,9 +131,11 @@ type Tx interface {
 	// PutTimer keeps a timer, new or changed. A timer that ended is no longer open.
 	PutTimer(t *Timer) error
 
-	// Used reports whether a key of once is used up; UseUp uses it up.
+	// Used reports whether a key of once is used up; UseUp uses it up. session
+	// is the one in the key: it may be forgotten long after the session. "": it
+	// never is.
 	Used(key string) (bool, error)
-	UseUp(key, by string) error
+	UseUp(key, by, session string) error
 	// Cooling is when the cooldown of a key ends; zero if there was none.
 	Cooling(key string) (time.Time, error)
 	Cool(key string, until time.Time) error
@@ -200,6 +215,14 @@ type SessionRow struct {
 	Recordings   []Recording   // likewise
 }
 
+// Disk is what a store knows of the disk it is on.
+type Disk struct {
+	Free int64 `json:"free"` // bytes
+	// Step says what is left out for want of room: with plenty nothing, with low
+	// old traces of refused deliveries, with lower new ones, with reserve events.
+	Step string `json:"step"`
+}
+
 // Stats are the store's figures for people.
 type Stats struct {
 	Events     int64            `json:"events"`
@@ -208,6 +231,7 @@ type Stats struct {
 	Runs       map[string]int64 `json:"runs"`       // by state
 	Sessions   int64            `json:"open_sessions"`
 	Entries    int64            `json:"entries"`
-	Size       int64            `json:"size"` // bytes on disk
+	Size       int64            `json:"size"`           // bytes on disk
+	Disk       *Disk            `json:"disk,omitempty"` // nil: it is not watched
 	Schema     int64            `json:"schema"`
 }

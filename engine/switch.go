@@ -3,7 +3,8 @@ package engine
 import "time"
 
 // Switch goes on with the open timers and the counters of rules that did not
-// change, cancels the others, and sets the timers of schedules. first: the
+// change, cancels the others, and sets the timers of schedules. Timers that were
+// set by a clock that was fast go by the one there is now. first: the
 // server has just started, and what is overdue may still be met by what the
 // platforms have yet to send. Its error is tx's.
 func Switch(tx Tx, rules Planner, open []*Timer, first bool, now time.Time) (out Switched, err error) {
@@ -18,6 +19,8 @@ func Switch(tx Tx, rules Planner, open []*Timer, first bool, now time.Time) (out
 		case first && t.waits() && t.Due.Before(now.Add(Grace)):
 			out.Kept++
 			c.At, c.Due = t.time(), now.Add(Grace)
+		case c.SetBack(now, next(rules, t)):
+			out.Kept++
 		default:
 			out.Kept++
 			continue
@@ -47,4 +50,17 @@ func Switch(tx Tx, rules Planner, open []*Timer, first bool, now time.Time) (out
 	}
 	out.Rules = sorted(cancelled)
 	return out, nil
+}
+
+// next is what the schedule of t goes by; nil if it has none.
+func next(rules Planner, t *Timer) func(time.Time) time.Time {
+	if t.Kind != TimerSchedule {
+		return nil
+	}
+	for _, s := range rules.Schedules() {
+		if s.Rule == t.Rule {
+			return s.Next
+		}
+	}
+	return nil
 }

@@ -197,6 +197,7 @@ type Gathered struct {
 	Event string
 	At    time.Time // of the event
 	Value string    // of distinct
+	Until time.Time // no event that comes later is counted with it; zero: not known
 }
 
 // group is the events that make a count full together with the newest added:

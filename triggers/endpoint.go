@@ -1,15 +1,16 @@
 package triggers
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,7 +38,10 @@ type EndpointOptions struct {
 	NewID   func() string
 	// TrustedProxies are believed when they say whom they forward for.
 	TrustedProxies []netip.Prefix
-	Log            *slog.Logger // nil: silent
+	// Bodies is how many bytes of large bodies may be under way at once, until
+	// they are decoded; 0: 16 MiB.
+	Bodies int64
+	Log    *slog.Logger // nil: silent
 }
 
 const (
@@ -47,22 +51,23 @@ const (
 	guessesPerSecond = 50
 	guessMaxBody     = 64 << 10
 	guessMaxSources  = 8
-	// storeTimeout is how long a delivery may wait for its commit. With the
-	// time to read it, it is below the server's limit for the whole answer.
-	storeTimeout = 10 * time.Second
-	// Bodies beyond smallBody are read so many at a time: thousands of strangers
-	// who each send almost max_body and then wait would take all memory.
-	smallBody   = 64 << 10
-	largeBodies = 64
-	largeWait   = 5 * time.Second
+	// storeTimeout is how long a delivery may wait for its commit: within 5 s its
+	// sender is to know that it was not stored.
+	storeTimeout = 4500 * time.Millisecond
+	// What an answer 503 says of when to come again, if nothing better is known,
+	// and its bounds.
+	comeAgain     = 5 * time.Second
+	soonestAgain  = time.Second
+	latestAgain   = time.Minute
+	defaultBodies = 16 << 20
 )
 
 // Endpoint receives webhooks. It is safe for concurrent use.
 type Endpoint struct {
 	o       EndpointOptions
 	guesses *rate.Limiter
-	large   chan struct{} // holds one for each large body being read
-	mu      sync.Mutex    // held by Use
+	bodies  *bodies
+	mu      sync.Mutex // held by Use
 	current atomic.Pointer[table]
 }
 
@@ -74,8 +79,9 @@ type table struct {
 }
 
 type source struct {
-	config   engine.SourceConfig
-	platform engine.Platform
+	config       engine.SourceConfig
+	platform     engine.Platform
+	neverRetries bool
 }
 
 func (s *source) maxBody() int64 {
@@ -90,7 +96,10 @@ func NewEndpoint(o EndpointOptions) *Endpoint {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Endpoint{o: o, guesses: rate.NewLimiter(guessesPerSecond, guessesPerSecond), large: make(chan struct{}, largeBodies)}
+	if o.Bodies <= 0 {
+		o.Bodies = defaultBodies
+	}
+	e := &Endpoint{o: o, guesses: rate.NewLimiter(guessesPerSecond, guessesPerSecond), bodies: newBodies(o.Bodies)}
 	t := &table{}
 	t.router = e.routes(t)
 	e.current.Store(t)
@@ -140,7 +149,7 @@ func newSource(kinds []engine.PlatformKind, c engine.SourceConfig) (*source, err
 	if err != nil {
 		return nil, fmt.Errorf("source %q: %w", c.Name, err)
 	}
-	return &source{c, p}, nil
+	return &source{c, p, kind.NeverRetries}, nil
 }
 
 // checkPaths finds extra paths that two sources want or that are not free.
@@ -234,7 +243,8 @@ func (e *Endpoint) receive(w http.ResponseWriter, r *http.Request, t *table, s *
 			fmt.Sprintf("content-encoding %.40q: bodies are taken only as they are signed, not compressed", coding))
 		return
 	}
-	body, err := e.readBody(w, r, s.maxBody())
+	body, done, err := e.bodies.read(w, r, from, s.maxBody())
+	defer done()
 	d.trace.Size = int64(len(body))
 	if err != nil {
 		d.unreadable(err, s.maxBody())
@@ -247,12 +257,14 @@ func (e *Endpoint) receive(w http.ResponseWriter, r *http.Request, t *table, s *
 		d.unverified(err, t, s, req)
 		return
 	}
+	trusted(r)
 	keepConnection(w, r)
 	got, err := s.platform.Decode(req)
 	if err != nil {
 		d.undecoded(err)
 		return
 	}
+	done() // from here on it is the store that counts
 	d.accept(r.Context(), s, got)
 }
 
@@ -286,11 +298,21 @@ func (d *delivery) answer(status int) {
 
 func (d *delivery) refuse(status int, verdict, reason string) {
 	d.trace.Status, d.trace.Verdict, d.trace.Reason = status, verdict, reason
-	if status == http.StatusServiceUnavailable {
-		d.w.Header().Set("Retry-After", "5")
-	}
 	d.answer(status)
 	d.e.o.Refused(d.trace)
+}
+
+// unavailable tells the sender when to come again: when there may be room, and
+// not in the same second as all the others.
+func (d *delivery) unavailable(err error) {
+	after, known := engine.RetryDelay(err)
+	if !known {
+		after = comeAgain
+	}
+	after = min(max(after, soonestAgain), latestAgain)
+	after += rand.N(after)
+	d.w.Header().Set("Retry-After", strconv.Itoa(int(after.Round(time.Second)/time.Second)))
+	d.refuse(http.StatusServiceUnavailable, engine.VerdictUnavailable, err.Error())
 }
 
 func (d *delivery) unreadable(err error, limit int64) {
@@ -300,7 +322,7 @@ func (d *delivery) unreadable(err error, limit int64) {
 		return
 	}
 	if errors.Is(err, engine.ErrUnavailable) {
-		d.refuse(http.StatusServiceUnavailable, engine.VerdictUnavailable, err.Error())
+		d.unavailable(err)
 		return
 	}
 	d.refuse(http.StatusBadRequest, engine.VerdictBadBody, "the body ended before it was read: "+err.Error())
@@ -308,7 +330,7 @@ func (d *delivery) unreadable(err error, limit int64) {
 
 func (d *delivery) unverified(err error, t *table, s *source, req engine.Request) {
 	if errors.Is(err, engine.ErrUnavailable) {
-		d.refuse(http.StatusServiceUnavailable, engine.VerdictUnavailable, err.Error())
+		d.unavailable(err)
 		return
 	}
 	verdict, reason := engine.VerdictBadSignature, err.Error()
@@ -328,6 +350,7 @@ func (d *delivery) undecoded(err error) {
 }
 
 func (d *delivery) accept(ctx context.Context, s *source, got engine.Delivery) {
+	got.NeverRetries = s.neverRetries
 	for i := range got.Events {
 		d.complete(&got.Events[i], s)
 	}
@@ -342,7 +365,7 @@ func (d *delivery) accept(ctx context.Context, s *source, got engine.Delivery) {
 			if !errors.Is(err, engine.ErrUnavailable) {
 				d.e.o.Log.Error("delivery not stored", "source", s.config.Name, "error", err)
 			}
-			d.refuse(http.StatusServiceUnavailable, engine.VerdictUnavailable, err.Error())
+			d.unavailable(err)
 			return
 		}
 		if len(accepted.Events) > 0 { // there are none of a duplicate
@@ -416,37 +439,6 @@ func contentCoding(h http.Header) string {
 	return coding
 }
 
-// readBody reads the whole body, at most limit bytes. What it returns is never
-// reused: the event keeps it as its raw payload.
-func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	if r.ContentLength > limit {
-		return nil, &http.MaxBytesError{Limit: limit}
-	}
-	// The claimed length is believed only so far: two thousand senders that
-	// promise a megabyte and never send it must cost little.
-	const believed = 8 << 10
-	size := min(max(r.ContentLength, 0), believed) + bytes.MinRead
-	buf := bytes.NewBuffer(make([]byte, 0, size))
-	body := http.MaxBytesReader(w, r.Body, limit)
-	if _, err := buf.ReadFrom(io.LimitReader(body, smallBody)); err != nil || buf.Len() < smallBody {
-		return buf.Bytes(), err
-	}
-	wait := time.NewTimer(largeWait)
-	defer wait.Stop()
-	select {
-	case e.large <- struct{}{}:
-		defer func() { <-e.large }()
-	case <-wait.C:
-		return buf.Bytes(), errManyLarge
-	case <-r.Context().Done():
-		return buf.Bytes(), errManyLarge
-	}
-	_, err := buf.ReadFrom(body)
-	return buf.Bytes(), err
-}
-
-var errManyLarge = fmt.Errorf("%w: %d bodies of more than %d bytes are being read already", engine.ErrUnavailable, largeBodies, smallBody)
-
 // remote is who sent r: the other end of the socket, or, if that is a trusted
 // proxy, the last hop before the trusted ones.
 func remote(r *http.Request, trusted []netip.Prefix) netip.Addr {
@@ -503,5 +495,7 @@ func Server(addr string, h http.Handler) *http.Server {
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       60 * time.Second,
 		MaxHeaderBytes:    32 << 10,
+		ConnContext:       withConn,
+		ConnState:         followConn,
 	}
 }

@@ -131,6 +131,9 @@ func (x *explainer) explainEvent(ctx context.Context, id string) error {
 	}
 	row, err := x.reader.Stored(ctx, id)
 	switch {
+	case errors.Is(err, engine.ErrNotFound) && x.run != nil:
+		return fail(exitFindings, fmt.Errorf("event %s of %s is no longer kept, so there is nothing to explain it with", id, x.run.ID),
+			"what the run did is shown by: gavel runs show "+x.run.ID)
 	case errors.Is(err, engine.ErrNotFound):
 		return fail(exitFindings, fmt.Errorf("no event %q", id), "those that are kept are listed by: gavel events list; a file is named with its path: ./"+id)
 	case err != nil:

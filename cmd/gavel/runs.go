@@ -104,6 +104,9 @@ func (a *app) runReason(r web.Run) string {
 	if r.State == engine.RunWaiting {
 		return "waits until " + a.clock(r.Due)
 	}
+	if r.Held != nil {
+		return a.heldReason(*r.Held)
+	}
 	if r.State != engine.RunRetrying || r.Current == nil || len(r.Current.Tries) == 0 {
 		return r.Reason
 	}
@@ -112,6 +115,17 @@ func (a *app) runReason(r web.Run) string {
 		return fmt.Sprintf("%s (retry in %s)", last, web.Duration(wait.Round(time.Second)))
 	}
 	return last
+}
+
+// heldReason is what a run that was due waits for.
+func (a *app) heldReason(h engine.Held) string {
+	switch {
+	case h.Down:
+		return fmt.Sprintf("waits: %s is down since %s", h.Target, a.clock(h.Since))
+	case h.Until.After(a.now()):
+		return fmt.Sprintf("waits: %s wants a pause until %s", h.Target, a.clock(h.Until))
+	}
+	return fmt.Sprintf("waits: %s is busy", h.Target)
 }
 
 func (a *app) runsShowCmd() *cobra.Command {

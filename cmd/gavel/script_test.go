@@ -9,16 +9,32 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"gavel": main})
+	testscript.Main(leakChecked{m}, map[string]func(){"gavel": main})
+}
+
+// leakChecked are tests after which no goroutine of theirs may be left.
+type leakChecked struct{ *testing.M }
+
+func (m leakChecked) Run() int {
+	code := m.M.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	return code
 }
 
 // TestScripts runs the command line as people do: every exec gavel is a
@@ -31,6 +47,7 @@ func TestScripts(t *testing.T) {
 		Setup:               setUpScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "until": until, "await": await, "signal": sendSignal, "mode": checkMode, "stale": leaveSocket,
+			"truncated": truncate,
 		},
 	})
 }
@@ -46,7 +63,12 @@ func setUpScript(env *testscript.Env) error {
 	}
 	env.Defer(func() { c.Close() })
 	env.Values[notifySocket{}] = c
+	oldest, err := filepath.Abs("../../engine/store/testdata/schema-0001.db")
+	if err != nil {
+		return err
+	}
 	for name, value := range map[string]string{
+		"OLDEST_STORE":  oldest,
 		"NOTIFY_SOCKET": path, "TZ": "UTC", "LANG": "C.UTF-8",
 		"PNM_KEY": "APIdemoKey01", "PNM_SECRET": "demo-secret-0123456789-abcdefghij-ABCDE", "MEET_KEY": "meet-api-key-0123456789",
 	} {
@@ -146,4 +168,14 @@ func leaveSocket(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	l.SetUnlinkOnClose(false)
 	ts.Check(l.Close())
+}
+
+// truncated FILE SIZE cuts off what is behind.
+func truncate(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: truncated FILE SIZE")
+	}
+	size, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	ts.Check(os.Truncate(ts.MkAbs(args[0]), size))
 }

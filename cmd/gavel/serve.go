@@ -13,13 +13,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gavelhq/gavel/triggers"
 	"github.com/spf13/cobra"
-	"golang.org/x/net/netutil"
 )
-
-// maxConnections is how many connections for webhooks are open at once; more
-// wait until one ends. Half-sent requests end after 5 s.
-const maxConnections = 4096
 
 // drain is how long a stop may take.
 const drain = 30 * time.Second
@@ -42,10 +38,17 @@ stops at once, which loses nothing either.
 
 A session whose end nobody reports ends by itself when nothing was heard of it
 for --session-timeout: as of its last sign of life, and marked as estimated. A
-true end that arrives later corrects it.`,
+true end that arrives later corrects it.
+
+What is over is kept for --retention, and deleted then: events and their timers,
+runs that are done or failed, meetings that have ended, traces of refused
+deliveries. "30d" is for all of them, "30d,events=7d,runs=90d" says something
+else for some (events, runs, sessions, traces), and "forever" deletes nothing.
+Whatever is not over yet keeps what it needs, and the ledger is kept for good.`,
 		Example: `  gavel serve
   gavel serve --rules /etc/gavel --data /var/lib/gavel --hooks 127.0.0.1:6080
-  gavel serve --trusted-proxies 127.0.0.1 --allow-net 10.0.0.0/8`,
+  gavel serve --trusted-proxies 127.0.0.1 --allow-net 10.0.0.0/8
+  gavel serve --retention 90d,events=30d`,
 		Args:        cobra.NoArgs,
 		Annotations: map[string]string{"formats": "table"},
 		RunE:        func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context(), s) },
@@ -56,8 +59,9 @@ true end that arrives later corrects it.`,
 	f.StringSliceVar(&s.proxies, "trusted-proxies", nil, "`networks` whose X-Forwarded-For is believed")
 	f.StringVar(&s.logFormat, "log-format", "auto", "`format`: auto (colours on a terminal, else json), text, json")
 	f.StringVar(&s.logLevel, "log-level", "info", "`level`: debug, info, warn, error")
-	f.IntVar(&s.workers, "workers", 64, "`number` of runs under way at once")
+	f.IntVar(&s.workers, "workers", 256, "`number` of runs under way at once")
 	f.DurationVar(&s.sessionTimeout, "session-timeout", 24*time.Hour, "silence after which a session has ended: a `time`, at least 1m")
+	f.StringVar(&s.retention, "retention", "30d", "for how `long` what is over is kept: 30d, forever, or 30d,runs=90d")
 	return cmd
 }
 
@@ -68,6 +72,7 @@ type serveFlags struct {
 	logFormat, logLevel string
 	workers             int
 	sessionTimeout      time.Duration
+	retention           string
 }
 
 // serve runs the service until ctx ends.
@@ -86,6 +91,10 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 	if f.sessionTimeout < time.Minute {
 		return fail(exitUsage, fmt.Errorf("--session-timeout cannot be %s", f.sessionTimeout), "at least 1m; write it like 24h or 90m")
 	}
+	retention, err := parseRetention(f.retention)
+	if err != nil {
+		return err
+	}
 	log, err := a.logger(f.logFormat, f.logLevel)
 	if err != nil {
 		return err
@@ -97,7 +106,16 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 		debug.SetGCPercent(200)
 	}
 
-	s, err := a.newService(ctx, serviceOptions{allowNet: allowNet, proxies: proxies, workers: f.workers, sessionTimeout: f.sessionTimeout, log: log})
+	limits := a.allowed(os.DirFS("/"))
+	limits.useMemory(a.getenv("GOMEMLIMIT"))
+	if limits.saves() {
+		log.Info("limited by what the process may have", "memory_mib", limits.memory>>20, "connections", limits.connections)
+	}
+
+	s, err := a.newService(ctx, serviceOptions{
+		allowNet: allowNet, proxies: proxies, workers: f.workers, sessionTimeout: f.sessionTimeout, retention: retention,
+		limits: limits, log: log,
+	})
 	if err != nil {
 		return err
 	}
@@ -106,7 +124,9 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	hooks = netutil.LimitListener(hooks, maxConnections)
+	hooks = triggers.Limit(hooks, triggers.ListenerOptions{
+		Most: limits.connections, Strangers: limits.strangers, Now: a.now, Log: log,
+	})
 	socket, err := listenSocket(a.socketPath())
 	if err != nil {
 		hooks.Close()

@@ -33,6 +33,8 @@ type serviceOptions struct {
 	// sessionTimeout is the silence after which a session has ended; 0: the
 	// store's default.
 	sessionTimeout time.Duration
+	retention      store.Retention
+	limits         limits // zero: ample
 	log            *slog.Logger
 }
 
@@ -50,7 +52,9 @@ type service struct {
 	api      http.Handler
 	started  time.Time
 	workers  int
-	stopping atomic.Bool
+
+	retention store.Retention
+	stopping  atomic.Bool
 
 	reloading sync.Mutex // one reload at a time
 
@@ -66,7 +70,7 @@ type service struct {
 // newService loads the rules, opens the store and puts everything together.
 // Nothing runs yet. The caller closes it.
 func (a *app) newService(ctx context.Context, o serviceOptions) (*service, error) {
-	s := &service{app: a, log: o.log, notify: notifier{o.log}, kinds: a.platforms(), started: a.now(), workers: o.workers}
+	s := &service{app: a, log: o.log, notify: notifier{o.log}, kinds: a.platforms(), started: a.now(), workers: o.workers, retention: o.retention}
 	acts := actions.Builtin(actions.Options{AllowNet: o.allowNet, Log: o.log, Version: version, Now: a.now})
 	s.loader = a.newLoader(a.rulesFile(), s.kinds, acts, false)
 	set, _, err := a.readRules(s.loader)
@@ -77,7 +81,10 @@ func (a *app) newService(ctx context.Context, o serviceOptions) (*service, error
 		return nil, fail(exitUnreadable, fmt.Errorf("make the data folder: %w", err), "name another one with --data")
 	}
 	newID := func() string { return ulid.Make().String() } // sorted by time, safe for concurrent use
-	s.store, err = store.Open(ctx, a.dataDir, store.Options{NewID: newID, Now: a.now, SessionTimeout: o.sessionTimeout, Log: o.log})
+	s.store, err = store.Open(ctx, a.dataDir, store.Options{
+		NewID: newID, Now: a.now, SessionTimeout: o.sessionTimeout, Log: o.log, Memory: o.limits.store, QueueSize: o.limits.runs,
+		Retention: o.retention, Space: store.DiskSpace,
+	})
 	if err != nil {
 		return nil, fail(exitUnreadable, err, "")
 	}
@@ -89,7 +96,8 @@ func (a *app) newService(ctx context.Context, o serviceOptions) (*service, error
 	})
 	if err == nil {
 		s.endpoint = triggers.NewEndpoint(triggers.EndpointOptions{
-			Accept: s.engine.Accept, Refused: s.engine.Refused, Now: a.now, NewID: newID, TrustedProxies: o.proxies, Log: o.log,
+			Accept: s.engine.Accept, Refused: s.engine.Refused, Now: a.now, NewID: newID, TrustedProxies: o.proxies,
+			Bodies: o.limits.bodies, Log: o.log,
 			Fill: func(ev *engine.Event) error { return s.engine.Planner().Fill(ev) },
 		})
 		err = s.use(ctx, set)
@@ -220,7 +228,7 @@ func (s *service) announce() {
 			s.log.Info("webhooks", "source", c.Name, "platform", c.Platform, "url", url, "secret", strings.Join(c.Secrets, " "))
 		}
 	}
-	s.log.Info("the store keeps everything for now: it only grows", "folder", st.Data)
+	s.log.Info("what is over is kept for "+retentionText(s.retention), "folder", st.Data)
 	if len(sources) > 0 && isTerminal(s.app.err) {
 		s.log.Info("waiting for events", "try", "gavel send "+sources[0].Name+" session_ended")
 	}
@@ -269,7 +277,7 @@ func (s *service) Ready() error {
 	if s.stopping.Load() {
 		return errors.New("the server is stopping")
 	}
-	return nil
+	return s.store.Writable()
 }
 
 // Retry implements web.Server.
@@ -292,6 +300,9 @@ func (s *service) Replay(ctx context.Context, revision string, runs []engine.Rep
 	return out, err
 }
 
+// Held implements web.Server.
+func (s *service) Held(r *engine.Run) *engine.Held { return s.engine.Held(r) }
+
 // Status implements web.Server.
 func (s *service) Status() web.Status {
 	s.mu.Lock()
@@ -306,6 +317,9 @@ func (s *service) Status() web.Status {
 	}
 	if s.stopping.Load() {
 		st.State = "stopping"
+	}
+	for _, t := range s.engine.Down() {
+		st.Down = append(st.Down, web.DownTarget{Target: t.Name, Since: t.Since.UTC(), Next: t.Next.UTC(), Error: t.Error})
 	}
 	return st
 }

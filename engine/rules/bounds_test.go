@@ -37,10 +37,9 @@ func allocated() uint64 {
 func costWithin(most time.Duration, do func()) (took time.Duration, used uint64) {
 	took, used = 1<<62, 1<<62
 	for range 3 {
-		before, start := allocated(), time.Now()
-		do()
-		took, used = min(took, time.Since(start)), min(used, allocated()-before)
-		if took < most/2 && used < mostMemory/2 {
+		before := allocated()
+		took, used = min(took, spent(do)), min(used, allocated()-before)
+		if took < slowness*most/2 && used < mostMemory/2 {
 			break
 		}
 	}
@@ -55,9 +54,7 @@ func cost(do func()) (took time.Duration, used uint64) { return costWithin(mostT
 func loading(most time.Duration, load func()) time.Duration {
 	best := time.Duration(math.MaxInt64)
 	for range 10 {
-		start := time.Now()
-		load()
-		if best = min(best, time.Since(start)); best < most {
+		if best = min(best, spent(load)); best < most {
 			break
 		}
 	}

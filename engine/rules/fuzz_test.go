@@ -17,8 +17,8 @@ import (
 //
 //	go test ./engine/rules -run TestManyFiles -files 1000000 -timeout 0
 var (
-	manyFiles = flag.Int("files", 1_500, "how many changed rules files TestManyFiles loads")
-	manyPairs = flag.Int("pairs", 6_000, "how many expressions TestManyPairs evaluates")
+	manyFiles = flag.Int("files", 1_500/sparse, "how many changed rules files TestManyFiles loads")
+	manyPairs = flag.Int("pairs", 6_000/sparse, "how many expressions TestManyPairs evaluates")
 	seed      = flag.Uint64("seed", 1, "of the first of them")
 )
 

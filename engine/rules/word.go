@@ -144,6 +144,7 @@ func (ws *words) back(m *engine.Match, r *rule, f *frame, loc *time.Location) (e
 		if m.Once, err = ws.once.text("once", r, f, loc); err != nil {
 			return err
 		}
+		m.OnceSession = ws.once.inSession()
 	}
 	if ws.cooldown != nil {
 		if m.Cooldown, err = ws.cooldown.of(r, f, loc); err != nil {

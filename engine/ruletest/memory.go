@@ -203,6 +203,12 @@ func (m *memory) Dispatch(ctx context.Context, _ int, advance func(context.Conte
 	return nil
 }
 
+// SetAside implements [engine.Store]: no action of a rehearsal has a lane.
+func (m *memory) SetAside(string, string, time.Time) bool { return false }
+
+// Call implements [engine.Store].
+func (m *memory) Call(string, int) bool { return false }
+
 // ActionState implements [engine.Store].
 func (m *memory) ActionState(_ context.Context, kind, key string) (json.RawMessage, error) {
 	if v, ok := m.state[kind+"\x00"+key]; ok {

@@ -61,7 +61,7 @@ func (m *memory) Used(key string) (bool, error) {
 }
 
 // UseUp implements [engine.Tx].
-func (m *memory) UseUp(key, by string) error {
+func (m *memory) UseUp(key, by, _ string) error {
 	m.used[key] = by
 	return nil
 }

@@ -108,7 +108,7 @@ func (s *Stage) rehearsed(k engine.ActionKind) engine.ActionKind {
 	if k.Inside {
 		return k
 	}
-	k.Lane, k.Marks = nil, false
+	k.Lane, k.Service, k.Marks = nil, nil, false
 	k.Do = func(_ context.Context, c engine.Call) (engine.Result, error) {
 		if s.o.Answer == nil {
 			return engine.Result{Unknown: true}, nil

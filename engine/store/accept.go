@@ -28,11 +28,14 @@ type seenKey struct {
 }
 
 func seenKeys(in engine.Inbound) []seenKey {
-	keys := make([]seenKey, len(in.Keys))
+	keys := make([]seenKey, len(in.Keys), len(in.Keys)+1)
 	for i, k := range in.Keys {
 		keys[i].hash = digest(in.Delivery.Source, k.ID)
 		if !k.Time.IsZero() {
-			keys[i].bucket = bucket(k.Time)
+			keys[i].bucket = max(bucket(k.Time), 0)
+			if in.Now.Sub(k.Time) > lateKey {
+				keys = append(keys, seenKey{hash: keys[i].hash})
+			}
 		}
 	}
 	return keys
@@ -165,9 +168,13 @@ func (b *batch) follow(p engine.Planned, now time.Time) error {
 	return nil
 }
 
-// inMemory is how many events a new run may see and still be handed to its
-// worker with them: one that sees more reads them when its turn has come.
-const inMemory = 100
+// inMemory is how many events a new run may see, and how many bytes of payload
+// its own may have, and still be handed to its worker with them: one that sees
+// more reads them when its turn has come.
+const (
+	inMemory        = 100
+	inMemoryPayload = 8 << 10
+)
 
 // start gathers new runs.
 func (b *batch) start(starts []engine.Start) (refs []engine.RunRef, err error) {
@@ -196,7 +203,7 @@ func (b *batch) start(starts []engine.Start) (refs []engine.RunRef, err error) {
 			continue
 		}
 		h := handed{id: run.ID}
-		if len(s.Input.Events) <= inMemory {
+		if len(s.Input.Events) <= inMemory && len(s.Input.Event.Raw) <= inMemoryPayload {
 			h.due = &engine.Due{Run: run, Input: s.Input, Plan: b.rules}
 		}
 		b.handed = append(b.handed, h)

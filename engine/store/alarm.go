@@ -26,16 +26,14 @@ type alarm struct {
 	rest   time.Time         // nothing is tried before: the storage has failed
 	broken map[string]string // timers and sessions that cannot be planned, and why
 	limit  int               // timers and sessions in one transaction
+	seen   time.Time         // what the clock said last
+	back   bool              // it was set back, and nothing was done about it yet
 }
 
 func newAlarm() alarm { return alarm{broken: map[string]string{}, limit: dueAtOnce} }
 
-// rings is when something follows; not ok if nothing will, or no rules are in
-// force yet. It costs no query.
+// rings is when something follows; not ok if nothing will. It costs no query.
 func (c *committer) rings() (when time.Time, ok bool) {
-	if c.current.Load() == nil {
-		return when, false
-	}
 	if t := c.timers.next(); t != nil {
 		when, ok = t.Due, true
 	}
@@ -48,14 +46,21 @@ func (c *committer) rings() (when time.Time, ok bool) {
 }
 
 // nap is how long nothing follows by itself, a minute at most: a clock that is
-// set forward delays nothing. Not ok if nothing will.
+// set forward delays nothing, and one that is set back is noticed. Not ok if no
+// rules are in force yet.
 func (c *committer) nap() (d time.Duration, ok bool) {
-	when, ok := c.rings()
-	if !ok {
+	if c.current.Load() == nil {
 		return 0, false
 	}
 	now := c.o.Now()
-	d = max(0, when.Sub(now))
+	c.alarm.clock(now)
+	d = longestNap
+	if when, some := c.rings(); some {
+		d = max(0, when.Sub(now))
+	}
+	if c.alarm.back {
+		d = 0
+	}
 	if rest := c.alarm.rest.Sub(now); rest <= again { // else the clock was set back
 		d = max(d, rest)
 	}
@@ -98,13 +103,20 @@ type fire struct {
 	at   string   // what is being planned: the timer, or the session
 	done []string // what was given up
 	errs []engine.RuleError
+	back bool // everything goes by a clock that was set back
 }
 
 func (j *fire) apply(b *batch) error {
-	j.at, j.done, j.errs = "", nil, nil
+	j.at, j.done, j.errs, j.back = "", nil, nil, false
 	full := len(b.newest) + followAtOnce
 	if b.rules == nil {
 		return nil
+	}
+	if b.alarm.back && b.alarm.limit > 1 {
+		if err := b.setBack(); err != nil {
+			return err
+		}
+		j.back = true
 	}
 	for range b.alarm.limit {
 		t := b.timers.due(b.now)
@@ -187,6 +199,8 @@ func (j *fire) session(b *batch, key string) error {
 		return err
 	}
 	s.idle = true
+	s.state.SetBack(b.now)
+	s.row.look = min(s.row.look, b.now.UnixMicro()) // as setBack may have left it
 	for _, ev := range s.state.Lapse(b.o.SessionTimeout, b.now) {
 		out, err := b.event(ev, origin{session: key, now: b.now})
 		if err != nil {
@@ -203,6 +217,11 @@ func (j *fire) reply(err error) {
 	a := &j.from.alarm
 	switch {
 	case err == nil:
+		if j.back {
+			a.back = false
+			j.from.runs.lookAgain()
+			j.from.o.Log.Warn("the clock was set back: what waits goes by it as it is now")
+		}
 		for _, id := range j.done {
 			delete(a.broken, id)
 		}

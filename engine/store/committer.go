@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // job is one write on its way into the next transaction.
@@ -22,11 +23,12 @@ type job interface {
 type committer struct {
 	o       Options
 	path    string
-	queue   chan job
+	queue   *queue
 	stopped chan struct{} // closed when the last transaction is over
 
+	pulse    *pulse
+	health   health
 	w        *writer                    // nil after trouble, until it is opened anew
-	trouble  bool                       // said so already
 	sessions lru[string, *session]      // used last
 	events   lru[string, *engine.Event] // stored ones, used last
 	sources  sources
@@ -44,6 +46,7 @@ type committer struct {
 	log     walLog
 	started time.Time
 	current *atomic.Pointer[engine.Planner] // the rules in force
+	revived atomic.Int64                    // counts runs of the past that were made or go on: see needed
 }
 
 // tables are the buffers of a batch, kept from one to the next. states are
@@ -58,7 +61,7 @@ func (t *tables) all() []*table {
 func newCommitter(o Options, path string, runs *dispatcher) *committer {
 	return &committer{
 		o: o, path: path, runs: runs,
-		queue:    make(chan job, o.QueueSize),
+		queue:    newQueue(o),
 		stopped:  make(chan struct{}),
 		refusals: newRefusals(o.Now),
 		started:  o.Now(),
@@ -87,7 +90,10 @@ const sessionTable = `sessions (seq, key, id, source, room, room_name, status, p
 func (c *committer) use(w *writer) error {
 	c.sessions, c.events = newLRU[string, *session](), newLRU[string, *engine.Event]()
 	c.whereabouts = whereabouts{}
-	var err error
+	_, err := w.exec(fmt.Sprintf("PRAGMA cache_size = -%d", c.o.Memory/2>>10))
+	if err != nil {
+		return err
+	}
 	if c.sources, err = loadSources(w); err != nil {
 		return err
 	}
@@ -115,77 +121,73 @@ func (c *committer) loop() {
 	defer ring.Stop()
 	for open := true; open; {
 		jobs = jobs[:0]
-		if nap, some := c.nap(); some {
+		nap, some := c.nap()
+		trouble, rest := c.health.trouble(c.o.Now())
+		if trouble != nil && (!some || nap > rest) {
+			nap, some = rest, true
+		}
+		if some {
 			ring.Reset(nap)
 		} else {
 			ring.Stop()
 		}
 		select {
-		case j, ok := <-c.queue:
-			if open = ok; ok {
-				jobs = append(jobs, j)
-			}
+		case <-c.queue.some:
 		case <-c.refusals.some:
 		case <-ring.C:
 		}
-		jobs = c.take(jobs)
+		jobs, open = c.queue.take(jobs)
 		if nap, some := c.nap(); some && nap == 0 {
 			jobs = append(jobs, &fire{from: c})
 		}
 		if r := c.refusals.take(); r != nil {
 			jobs = append(jobs, r)
 		}
+		if trouble != nil && len(jobs) == 0 {
+			jobs = append(jobs, trial{})
+		}
 		if len(jobs) > 0 {
 			c.commit(jobs)
+			c.queue.written()
 		}
 		clear(jobs)
 	}
-}
-
-// take adds what else waits.
-func (c *committer) take(jobs []job) []job {
-	for len(jobs) < c.o.BatchSize {
-		select {
-		case j, ok := <-c.queue:
-			if !ok {
-				return jobs
-			}
-			jobs = append(jobs, j)
-		default:
-			return jobs
-		}
-	}
-	return jobs
 }
 
 // commit writes jobs in one transaction and answers their callers. If one of
 // them cannot be written, each gets a transaction of its own, so that it fails
 // alone.
 func (c *committer) commit(jobs []job) {
+	if trouble, rest := c.health.trouble(c.o.Now()); rest > 0 {
+		c.refuse(jobs, trouble)
+		return
+	}
 	b, err := c.transact(jobs)
 	switch {
 	case err == nil:
 		c.runs.offer(b.handed)
 		b.logTimers()
-		if c.trouble {
-			c.trouble = false
+		was, say := c.health.mended()
+		if say {
 			c.o.Log.Info("writing again", "file", c.path)
-			// What seemed to fail may be there after all, with its runs.
+		}
+		if was { // what seemed to fail may be there after all, with its runs
 			c.runs.lookAgain()
 		}
 		for _, j := range jobs {
 			j.reply(nil)
 		}
-		c.log.grown(c.w)
+		if err := c.log.grown(c.w); err != nil {
+			c.o.Log.Warn("the log is looked at anew", "file", c.path, "error", explain(err))
+			c.w.close()
+			c.w = nil
+			c.runs.reader.letGo()
+		}
 	case isStorage(err):
-		if !c.trouble {
-			c.trouble = true
+		if c.health.failed(err, c.o.Now()) {
 			c.o.Log.Error("cannot write", "file", c.path, "error", explain(err))
 		}
-		err = unavailable(c.path, err)
-		for _, j := range jobs {
-			j.reply(err)
-		}
+		c.refuse(jobs, err)
 	case len(jobs) == 1:
 		c.o.Log.Error("cannot store", "file", c.path, "error", err.Error())
 		jobs[0].reply(fmt.Errorf("cannot store: %w", err))
@@ -196,9 +198,18 @@ func (c *committer) commit(jobs []job) {
 	}
 }
 
+// refuse tells the callers of jobs that the disk does not take them now.
+func (c *committer) refuse(jobs []job, err error) {
+	err = unavailable(c.path, err)
+	for _, j := range jobs {
+		j.reply(err)
+	}
+}
+
 // transact runs one transaction. When it fails, nothing of it is left on disk
 // or in memory.
 func (c *committer) transact(jobs []job) (b *batch, err error) {
+	_ = c.pulse.touch() // what is wrong is found out below: here it may take its time
 	if err := c.reopen(); err != nil {
 		return nil, err
 	}
@@ -253,12 +264,23 @@ func (c *committer) reopen() error {
 	if c.w != nil {
 		return nil
 	}
+	if err := renew(c.path); err != nil {
+		return fmt.Errorf("%w: %w", errNoFile, err)
+	}
 	w, err := openWriter(c.path)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNoFile, err)
 	}
-	if err := c.use(w); err != nil {
+	if err = c.use(w); err == nil {
+		err = c.log.trust(w)
+	}
+	if trouble, _ := c.health.trouble(c.o.Now()); err == nil && !c.log.doubt && code(trouble) == sqlite3.SQLITE_FULL {
+		// The file may have room for what is in the log, which then starts over.
+		err = c.log.judge(copyLog(w))
+	}
+	if err != nil {
 		w.close()
+		c.w = nil
 		return fmt.Errorf("%w: %w", errNoFile, err)
 	}
 	return nil

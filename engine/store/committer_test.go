@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/gavelhq/gavel/engine"
-	"github.com/gavelhq/gavel/engine/store/storetest"
 )
 
 // One job that cannot be written fails alone, whatever shares its transaction.
@@ -52,7 +51,7 @@ func TestBadJobFailsAlone(t *testing.T) {
 					t.Errorf("the bad one is to come again: %v", err)
 				}
 			})
-			for len(s.committer.queue) < 11 {
+			for s.committer.queue.len() < 11 {
 				runtime.Gosched()
 			}
 			close(hold)
@@ -103,6 +102,8 @@ func TestDiskFull(t *testing.T) {
 	if got := figures(t, s.Reader); got.Events != 1 {
 		t.Errorf("stored %+v", got)
 	}
+	says(t, s.Writable(), "gavel.db", "the disk is full", "free some space")
+	mended(s)
 	out, err := s.Accept(ctx, in)
 	if err != nil || out.Duplicate || len(out.Events[0].Outcome.Runs) != 1 {
 		t.Fatalf("the sender came again: %+v, %v", out, err)
@@ -112,6 +113,13 @@ func TestDiskFull(t *testing.T) {
 	}
 	if got := figures(t, s.Reader); got.Events != 2 || got.Sessions != 2 || got.Runs[engine.RunReady] != 2 {
 		t.Errorf("stored %+v", got)
+	}
+}
+
+// mended waits until the store can write again, without anybody asking it to.
+func mended(s *SQLite) {
+	for s.Writable() != nil {
+		runtime.Gosched()
 	}
 }
 
@@ -153,9 +161,7 @@ func TestUnknownCommit(t *testing.T) {
 	if !errors.Is(err, engine.ErrUnavailable) {
 		t.Fatalf("the commit is %v", err)
 	}
-	if _, err := s.Use(ctx, storetest.NewRules("r2")); err != nil { // the next that works
-		t.Fatal(err)
-	}
+	mended(s)
 	if id := <-got; id != "run_x" {
 		t.Errorf("got %s", id)
 	}

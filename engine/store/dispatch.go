@@ -17,11 +17,15 @@ const (
 	// again is how long a run rests that its worker gave back unfinished and
 	// with nothing to wait for, or that could not be read.
 	again = time.Second
+	// thorough is how often a search begins at the start of the table, so that
+	// nothing is overlooked for long.
+	thorough = time.Minute
 )
 
 // dispatcher hands runs to workers. New runs come from memory, right after
 // their commit; what memory did not take, and what comes due later, is found
-// in the table.
+// in the table. Runs that wait for a target stand in a line until they are
+// called.
 type dispatcher struct {
 	now     func() time.Time
 	log     *slog.Logger
@@ -31,22 +35,44 @@ type dispatcher struct {
 	news    chan struct{}
 
 	mu    sync.Mutex
-	queue []handed
-	held  map[string]bool // runs queued or with a worker; true: woken meanwhile
-	look  bool            // the table may hold runs that can go on
-	next  time.Time       // when it will, at the latest; zero: not known
+	first fifo // called: they go before the queue
+	queue fifo
+	held  map[string]*handed // queued, in a line or with a worker
+	lines asides
+
+	look  bool      // the table may hold runs that can go on
+	found reached   // how far it was searched
+	whole time.Time // when it was last searched from the start
+	rest  time.Time // when that is to be done again; zero: no need
+	next  time.Time // when runs in it come due, at the latest; zero: not known
 }
 
-// handed is a run that can go on. due is nil if it is to be read.
+// handed is a run that can go on, or will when it is called.
 type handed struct {
-	id  string
-	due *engine.Due
+	id     string
+	due    *engine.Due // nil: to be read
+	called string      // the target that it was called for
+	woken  bool        // made ready anew meanwhile
+	gone   bool        // its worker has set it aside
+	until  time.Time   // how long it stands in a line at most; zero: until it is called
+}
+
+// fifo is a queue.
+type fifo []*handed
+
+func (q *fifo) push(h *handed) { *q = append(*q, h) }
+
+func (q *fifo) pop() *handed {
+	h := (*q)[0]
+	(*q)[0] = nil
+	*q = (*q)[1:]
+	return h
 }
 
 func newDispatcher(o Options, r *Reader) *dispatcher {
 	return &dispatcher{
 		now: o.Now, log: o.Log, reader: r, limit: o.QueueSize,
-		news: make(chan struct{}, 1), held: map[string]bool{}, look: true,
+		news: make(chan struct{}, 1), held: map[string]*handed{}, lines: asides{by: map[string]*aside{}}, look: true,
 	}
 }
 
@@ -57,26 +83,30 @@ func (d *dispatcher) offer(runs []handed) {
 		return
 	}
 	d.mu.Lock()
-	for _, h := range runs {
-		if _, held := d.held[h.id]; held {
-			d.held[h.id] = true
+	for i := range runs {
+		h := &runs[i]
+		if old := d.held[h.id]; old != nil {
+			old.woken = true
 			continue
 		}
 		if len(d.queue) >= d.limit {
 			d.look = true
-			break
+			if h.due == nil { // it may be an old one
+				d.found = reached{}
+			}
+			continue
 		}
-		d.held[h.id] = false
-		d.queue = append(d.queue, h)
+		d.held[h.id] = h
+		d.queue.push(h)
 	}
 	d.mu.Unlock()
 	d.tell()
 }
 
-// lookAgain makes the table be searched for runs that can go on.
+// lookAgain makes the whole table be searched for runs that can go on.
 func (d *dispatcher) lookAgain() {
 	d.mu.Lock()
-	d.look = true
+	d.look, d.found = true, reached{}
 	d.mu.Unlock()
 	d.tell()
 }
@@ -91,6 +121,7 @@ func (d *dispatcher) tell() {
 // run hands out runs until ctx ends and the last advance has returned.
 func (d *dispatcher) run(ctx context.Context, workers int, advance func(context.Context, engine.Due)) error {
 	d.lookAgain()
+	d.callFirst(ctx)
 	slots := make(chan struct{}, max(workers, 1))
 	work := context.WithoutCancel(ctx)
 	var wg sync.WaitGroup
@@ -101,8 +132,8 @@ func (d *dispatcher) run(ctx context.Context, workers int, advance func(context.
 		case <-ctx.Done():
 			return nil
 		}
-		h, ok := d.wait(ctx)
-		if !ok {
+		h := d.wait(ctx)
+		if h == nil {
 			return nil
 		}
 		wg.Go(func() {
@@ -112,15 +143,15 @@ func (d *dispatcher) run(ctx context.Context, workers int, advance func(context.
 	}
 }
 
-// wait is the next run that can go on; not ok when ctx has ended.
-func (d *dispatcher) wait(ctx context.Context) (handed, bool) {
+// wait is the next run that can go on; nil when ctx has ended.
+func (d *dispatcher) wait(ctx context.Context) *handed {
 	for {
 		if ctx.Err() != nil {
-			return handed{}, false
+			return nil
 		}
-		h, nap, ok := d.take(ctx)
-		if ok {
-			return h, true
+		h, nap := d.take(ctx)
+		if h != nil {
+			return h
 		}
 		timer := time.NewTimer(nap)
 		select {
@@ -132,103 +163,137 @@ func (d *dispatcher) wait(ctx context.Context) (handed, bool) {
 	}
 }
 
-// take is a run from the queue, filled from the table if it is empty, or how
-// long there will be none.
-func (d *dispatcher) take(ctx context.Context) (handed, time.Duration, bool) {
+// take is a run that was called, else one from the queue, filled from the table
+// if it is empty; or how long there will be none.
+func (d *dispatcher) take(ctx context.Context) (*handed, time.Duration) {
 	now := d.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.queue) == 0 && (d.look || (!d.next.IsZero() && !d.next.After(now))) {
+	if len(d.first) == 0 && d.lines.wanted > 0 {
+		d.fetch(ctx, now)
+	}
+	if len(d.first)+len(d.queue) == 0 && (d.look || hasCome(d.next, now) || hasCome(d.rest, now)) {
 		d.search(ctx, now)
 	}
-	if len(d.queue) > 0 {
-		h := d.queue[0]
-		d.queue[0] = handed{}
-		d.queue = d.queue[1:]
-		return h, 0, true
+	var expires time.Time
+	if len(d.first)+len(d.queue) == 0 && d.lines.aside > 0 {
+		expires = d.expire(now)
+	}
+	switch {
+	case len(d.first) > 0:
+		return d.first.pop(), 0
+	case len(d.queue) > 0:
+		return d.queue.pop(), 0
 	}
 	nap := longestNap
-	if !d.next.IsZero() {
-		nap = min(nap, d.next.Sub(now))
+	for _, t := range []time.Time{d.next, d.rest, expires} {
+		if !t.IsZero() {
+			nap = min(nap, max(t.Sub(now), 0))
+		}
 	}
-	return handed{}, nap, false
+	return nil, nap
 }
+
+// hasCome reports whether t is a time that has come.
+func hasCome(t, now time.Time) bool { return !t.IsZero() && !t.After(now) }
 
 // search fills the queue from the table. It gives up d.mu meanwhile.
 func (d *dispatcher) search(ctx context.Context, now time.Time) {
+	limit := d.limit
+	if hasCome(d.rest, now) || now.Sub(d.whole) >= thorough {
+		d.found = reached{}
+	}
+	if d.found == (reached{}) {
+		d.whole, d.rest = now, time.Time{}
+		limit += len(d.held) // which may all be found
+	}
+	from := d.found
 	d.look, d.next = false, time.Time{}
-	limit := len(d.held) + d.limit
 	d.mu.Unlock()
-	ids, next, err := d.reader.waiting(ctx, now, limit)
+	w, err := d.reader.waiting(ctx, from, now, limit)
 	d.mu.Lock()
 	if err != nil {
 		if ctx.Err() == nil {
 			d.log.Error("runs cannot be read", "file", d.reader.path, "error", explain(err))
 		}
-		d.at(now.Add(again))
+		d.again(now)
 		return
 	}
-	for _, id := range ids {
-		if _, held := d.held[id]; held {
+	for _, id := range w.ids {
+		if d.held[id] != nil {
 			continue
 		}
-		if len(d.queue) >= d.limit {
-			d.look = true
-			break
-		}
-		d.held[id] = false
-		d.queue = append(d.queue, handed{id: id})
+		h := &handed{id: id}
+		d.held[id] = h
+		d.queue.push(h)
 	}
-	d.look = d.look || len(ids) == limit
-	if !next.IsZero() {
-		d.at(next)
+	if d.found == from { // else somebody wants it to be searched anew
+		d.found = w.found
+	}
+	d.look = d.look || w.more
+	if !w.next.IsZero() {
+		d.at(w.next)
 	}
 }
 
-// at notes that the table is to be searched at t at the latest.
+// at notes that runs in the table come due at t at the latest.
 func (d *dispatcher) at(t time.Time) {
 	if d.next.IsZero() || t.Before(d.next) {
 		d.next = t
 	}
+	if us := t.UnixMicro(); us <= d.found.due { // the clock was set back
+		d.found.due, d.found.dueSeq = us-1, 0
+	}
+}
+
+// again notes that the table is to be searched anew after a rest.
+func (d *dispatcher) again(now time.Time) {
+	if t := now.Add(again); d.rest.IsZero() || t.Before(d.rest) {
+		d.rest = t
+	}
 }
 
 // advance lets one run go on.
-func (d *dispatcher) advance(ctx context.Context, h handed, advance func(context.Context, engine.Due)) {
+func (d *dispatcher) advance(ctx context.Context, h *handed, advance func(context.Context, engine.Due)) {
 	if h.due == nil {
-		due, err := d.reader.due(ctx, h.id, d.now(), d.current)
+		due, err := d.reader.due(ctx, h.id, h.called != "", d.now(), d.current)
 		if err != nil {
 			d.log.Error("run cannot be read", "run", h.id, "error", explain(err))
-			d.leave(h.id, d.now().Add(again))
-			return
 		}
-		if due == nil { // finished or put off since it was found
-			d.leave(h.id, time.Time{})
+		if due == nil { // or finished or put off since it was found
+			d.leave(h, nil, err != nil)
+			if h.called != "" { // another one in its place
+				d.call(h.called, 1)
+			}
 			return
 		}
 		h.due = due
 	}
-	advance(ctx, *h.due)
-	r := h.due.Run
-	switch rest := d.now().Add(again); {
-	case r.Finished():
-		d.leave(h.id, time.Time{})
-	case r.PutOff() && r.Due.After(d.now()):
-		d.leave(h.id, r.Due)
-	default:
-		d.leave(h.id, rest)
-	}
+	due := *h.due
+	due.Called = h.called
+	advance(ctx, due)
+	r := due.Run
+	d.leave(h, r, !r.Finished() && !(r.PutOff() && r.Due.After(d.now())))
 }
 
-// leave notes that no worker has the run any more, and when it may go on.
-func (d *dispatcher) leave(id string, next time.Time) {
+// leave notes that no worker has the run any more. again: it was to go on.
+func (d *dispatcher) leave(h *handed, r *engine.Run, again bool) {
 	d.mu.Lock()
-	if d.held[id] {
-		d.look = true
+	defer d.tell()
+	defer d.mu.Unlock()
+	if h.gone {
+		return
 	}
-	delete(d.held, id)
-	if !next.IsZero() {
-		d.at(next)
+	delete(d.held, h.id)
+	switch {
+	case h.woken:
+		d.look, d.found = true, reached{}
+	case again:
+		d.again(d.now())
+	case r != nil && r.PutOff():
+		d.at(r.Due)
+		if r.Held != nil {
+			d.lines.recorded(r.Held.Target)
+		}
 	}
-	d.mu.Unlock()
-	d.tell()
 }

@@ -11,15 +11,43 @@
 // error that wraps engine.ErrUnavailable, and the sender comes again.
 //
 // The database runs with synchronous=FULL: an answer without error means that
-// the transaction has been flushed. After a failed one the connection is
-// closed and opened anew before anything else is written, because a page whose
-// fsync failed may look clean to the next one.
+// the transaction has been flushed.
+//
+// # When the disk fails
+//
+// A transaction that fails because of the disk is refused with all that is in
+// it, and nothing is tried for half a second; then whatever comes next is, or
+// an empty transaction if nothing comes ([SQLite.Writable] says how it stands).
+//
+// A flush that failed is never asked for again: the kernel may have marked the
+// pages clean that it could not write, and say yes the second time. The
+// connection is closed. SQLite had not yet noted the transaction in the index
+// of its log, so that the next one is written over it. But if the index is
+// made anew from the log (nobody had it open; the process was killed), the
+// transaction is believed, although the disk may lack it, and what follows in
+// the log would be lost behind the gap. So before the log is opened, at the
+// start and after trouble, it is written once more, byte for byte, and flushed
+// ([renew]): then it is on disk as it will be read. What was refused may thus
+// be there after all; the sender's second try is a duplicate then.
+//
+// The same goes for the database file. SQLite may note that pages are copied
+// from the log before they are flushed, and take the next flush that succeeds
+// for theirs. So when copying fails, it is not gone on with until the index,
+// with that note, has been made anew (walLog): every page in the log is copied
+// again. The log does not start over before that.
+//
+// A disk may also not answer at all. Whoever is about to use the database
+// writes one byte beside it first (pulse says why).
 //
 // # Running
 //
 // Runs start from memory, right after their commit (dispatcher). The tables
 // are for recovery and for people: after a restart every unfinished run is
-// read back, and so are runs that come due or did not fit into memory.
+// read back, and so are runs that come due or did not fit into memory. A search
+// goes on where the last one ended, and there is one only when something is
+// due: runs that wait cost nothing. Those that wait for a target stand in a
+// line (asides) until the engine calls: the first of them in memory, where they
+// need no commit, the others in the table, found by their target.
 //
 // # Time
 //

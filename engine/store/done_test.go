@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,9 +78,10 @@ func TestExtent(t *testing.T) {
 
 func TestRevisions(t *testing.T) {
 	ctx := context.Background()
-	now := plotted()
+	var hours atomic.Int64 // since the beginning; the committer looks at the clock as well
+	now := func() time.Time { return plotted().Add(time.Duration(hours.Load()) * time.Hour) }
 	o := options()
-	o.Now = func() time.Time { return now }
+	o.Now = now
 	s, err := Open(ctx, t.TempDir(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +98,7 @@ func TestRevisions(t *testing.T) {
 	}
 	use := func(id string) {
 		t.Helper()
-		now = now.Add(time.Hour)
+		hours.Add(1)
 		if _, err := s.Use(ctx, storetest.NewRules(id)); err != nil {
 			t.Fatal(err)
 		}
@@ -106,9 +108,9 @@ func TestRevisions(t *testing.T) {
 	use("ab2")
 	inForce("ab2")
 	use("aa1") // the old rules again: seen from the first event on
-	now = now.Add(time.Hour)
+	hours.Add(1)
 	in := delivery("a")
-	in.Now, in.Delivery.At, in.Events[0].Received = now, now, now
+	in.Now, in.Delivery.At, in.Events[0].Received = now(), now(), now()
 	if _, err := s.Accept(ctx, in); err != nil {
 		t.Fatal(err)
 	}

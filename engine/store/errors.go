@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/gavelhq/gavel/engine"
 	"modernc.org/sqlite"
@@ -32,11 +33,21 @@ func isStorage(err error) bool {
 		sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOLFS:
 		return true
 	}
-	return errors.Is(err, errNoFile) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, driver.ErrBadConn)
+	return errors.Is(err, errNoFile) || errors.Is(err, errHangs) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, driver.ErrBadConn)
 }
 
 // explain says why in people's words, and what to do.
 func explain(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "the disk is full: free some space"
+	case errors.Is(err, syscall.EIO):
+		return fmt.Sprintf("the disk reports an error (%v): check the disk and the system log", reason(err))
+	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
+		return fmt.Sprintf("it cannot be written (%v): check who owns the folder and whether its file system is mounted read-only", reason(err))
+	case errors.Is(err, errHangs):
+		return fmt.Sprintf("%v: check the disk and the system log", err)
+	}
 	switch code(err) {
 	case sqlite3.SQLITE_FULL:
 		return "the disk is full: free some space"

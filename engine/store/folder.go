@@ -17,23 +17,19 @@ const fileName = "gavel.db"
 type folder struct {
 	path string // of the database
 	lock *os.File
+	said string // what people are to know of it, "" if there is nothing
 }
 
-// openFolder makes the folder and its database file, readable by this user
-// only, and locks the folder, so that two servers never share one.
-func openFolder(dir string) (*folder, error) {
-	fail := func(err error) error {
-		return fmt.Errorf("cannot use the data folder %s: %w: make it a folder this user can write to, or name another with --data", dir, reason(err))
-	}
-	_, err := os.Stat(dir)
-	fresh := errors.Is(err, fs.ErrNotExist)
+func cannotUse(dir string, err error) error {
+	return fmt.Errorf("cannot use the data folder %s: %w: make it a folder this user can write to, or name another with --data", dir, reason(err))
+}
+
+// lockFolder makes the folder, readable by this user only, and locks it, so
+// that two servers never share one.
+func lockFolder(dir string) (*folder, error) {
+	fail := func(err error) error { return cannotUse(dir, err) }
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fail(err)
-	}
-	if fresh { // or a power cut may lose the folder with all that is in it
-		if err := syncFolder(filepath.Dir(filepath.Clean(dir))); err != nil {
-			return nil, fail(err)
-		}
 	}
 	lock, err := lockFile(filepath.Join(dir, "lock"))
 	if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -42,12 +38,28 @@ func openFolder(dir string) (*folder, error) {
 	if err != nil {
 		return nil, fail(err)
 	}
-	path := filepath.Join(dir, fileName)
+	return &folder{path: filepath.Join(dir, fileName), lock: lock}, nil
+}
+
+// openFolder locks the folder and makes its database file, readable by this
+// user only.
+func openFolder(dir string) (*folder, error) {
+	folder, err := lockFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	if folder.said, err = folder.brokenOff(); err != nil {
+		folder.close()
+		return nil, err
+	}
+	path := folder.path
 	// Made here, since the database and the files beside it inherit its mode.
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	switch {
 	case err == nil:
-		err = f.Close()
+		if err = f.Close(); err == nil {
+			err = syncFolders(dir)
+		}
 	case errors.Is(err, fs.ErrExist):
 		err = nil
 		if info, statErr := os.Stat(path); statErr == nil && info.IsDir() {
@@ -55,14 +67,27 @@ func openFolder(dir string) (*folder, error) {
 		}
 	}
 	if err != nil {
-		lock.Close()
-		return nil, fail(err)
+		folder.close()
+		return nil, cannotUse(dir, err)
 	}
-	return &folder{path: path, lock: lock}, nil
+	return folder, nil
 }
 
 // close lets the next server in.
 func (f *folder) close() error { return f.lock.Close() }
+
+// emptied refuses a database file without content beside a log that has some:
+// SQLite would take both for new and remove the log.
+func emptied(path string) error {
+	file, err := os.Stat(path)
+	if err != nil || file.Size() > 0 {
+		return nil // what is wrong is found when it is opened
+	}
+	if log, err := os.Stat(path + "-wal"); err != nil || log.Size() == 0 {
+		return nil
+	}
+	return fmt.Errorf("cannot open %s: it is empty, but %s-wal beside it is not: keep a copy of the folder, then restore a backup, or move both away to begin anew", path, fileName)
+}
 
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
@@ -74,7 +99,7 @@ func lockFile(path string) (*os.File, error) {
 		return nil, err
 	}
 	if err := f.Truncate(0); err == nil { // the number helps people only
-		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())
+		_, _ = fmt.Fprintf(f, "%-*d\n", pulseAt, os.Getpid())
 	}
 	return f, nil
 }
@@ -86,6 +111,23 @@ func owner(dir string) string {
 		return "another gavel server (process " + id + ")"
 	}
 	return "another gavel server"
+}
+
+// syncFolders flushes the entries of a new database file, of the folder it is in
+// and of those above, which may be as new: or a power cut may lose one of them
+// with all that is in it. Those above may belong to others, who look after them.
+func syncFolders(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	err = syncFolder(dir)
+	for up := filepath.Dir(dir); err == nil && up != dir; dir, up = up, filepath.Dir(up) {
+		if err := syncFolder(up); err != nil {
+			break
+		}
+	}
+	return err
 }
 
 func syncFolder(dir string) error {

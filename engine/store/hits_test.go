@@ -217,7 +217,7 @@ func TestGuardsOf(t *testing.T) {
 				return err
 			}
 		}
-		return x.UseUp("default|greet|k", "evt_1")
+		return x.UseUp("default|greet|k", "evt_1", "")
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -29,6 +29,13 @@ func (c *lru[K, V]) put(key K, value V) {
 	c.byKey[key] = c.order.PushFront(entry[K, V]{key, value})
 }
 
+func (c *lru[K, V]) drop(key K) {
+	if e := c.byKey[key]; e != nil {
+		c.order.Remove(e)
+		delete(c.byKey, key)
+	}
+}
+
 func (c *lru[K, V]) trim(limit int) {
 	for c.order.Len() > limit {
 		e := c.order.Remove(c.order.Back()).(entry[K, V])

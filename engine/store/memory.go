@@ -77,9 +77,14 @@ func (x tx) Used(key string) (bool, error) {
 }
 
 // UseUp implements engine.Tx.
-func (x tx) UseUp(key, by string) error {
+func (x tx) UseUp(key, by, session string) error {
 	k := guardKey(key)
-	_, err := x.b.w.exec(`INSERT INTO guards (key, used_by) VALUES (?, ?) ON CONFLICT DO NOTHING`, k[:], by)
+	var used any
+	meeting := x.b.meeting(session)
+	if meeting != nil {
+		used = x.b.now.UnixMicro()
+	}
+	_, err := x.b.w.exec(`INSERT INTO guards (key, used_by, session, used) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`, k[:], by, meeting, used)
 	return err
 }
 
@@ -105,8 +110,8 @@ func (x tx) Cool(key string, until time.Time) error {
 // Gather implements engine.Tx.
 func (x tx) Gather(kind, key, rule, words string, g engine.Gathered) error {
 	k := digest(kind, key)
-	_, err := x.b.w.exec(`INSERT INTO gathered (key, at, event, value, rule, words) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT DO NOTHING`, k[:], g.At.UnixNano(), g.Event, g.Value, rule, words)
+	_, err := x.b.w.exec(`INSERT INTO gathered (key, at, event, value, rule, words, until) VALUES (?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO NOTHING`, k[:], g.At.UnixNano(), g.Event, g.Value, rule, words, micros(g.Until))
 	return err
 }
 

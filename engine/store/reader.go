@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
+	"modernc.org/sqlite"
 )
 
 // Reader answers people's questions. It never writes, and is safe for
@@ -23,7 +24,10 @@ type Reader struct {
 	now  func() time.Time
 }
 
-const readerSettings = "mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)&_pragma=cache_size(-8192)"
+const readerSettings = "mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)"
+
+// readers is how many questions are answered at once.
+const readers = 4
 
 // OpenReader opens the store in dir for reading, beside a server or without
 // one. Sessions are shown as they are at now.
@@ -32,7 +36,7 @@ func OpenReader(ctx context.Context, dir string, now func() time.Time) (*Reader,
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot open %s: there is none: start gavel serve first, or name the server's folder with --data", path)
 	}
-	r, err := newReader(path, now)
+	r, err := newReader(path, now, defaultMemory, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -43,13 +47,20 @@ func OpenReader(ctx context.Context, dir string, now func() time.Time) (*Reader,
 	return r, nil
 }
 
-func newReader(path string, now func() time.Time) (*Reader, error) {
-	db, err := sql.Open("sqlite", dsn(path, readerSettings))
+// newReader is a reader that takes a quarter of memory, a number of bytes, and
+// feels the pulse of the disk, if there is one.
+func newReader(path string, now func() time.Time, memory int64, p *pulse) (*Reader, error) {
+	cache := fmt.Sprintf("&_pragma=cache_size(-%d)", memory/4/readers>>10)
+	connect, err := sqlite.NewConnector(dsn(path, readerSettings+cache))
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %s: %s", path, explain(err))
 	}
-	db.SetMaxOpenConns(4)
-	db.SetMaxIdleConns(4)
+	if p != nil {
+		connect = careful{connect, p}
+	}
+	db := sql.OpenDB(connect)
+	db.SetMaxOpenConns(readers)
+	db.SetMaxIdleConns(readers)
 	return &Reader{db: db, path: path, now: now}, nil
 }
 
@@ -66,6 +77,12 @@ func (r *Reader) check(ctx context.Context) error {
 		return newer(r.path, v)
 	}
 	return nil
+}
+
+// letGo closes the connections that nobody uses at the moment.
+func (r *Reader) letGo() {
+	r.db.SetMaxIdleConns(0)
+	r.db.SetMaxIdleConns(readers)
 }
 
 // Close closes the reader.
@@ -128,14 +145,13 @@ func (r *Reader) SourceStates(ctx context.Context) (all []engine.Source, err err
 func (r *Reader) Stats(ctx context.Context) (engine.Stats, error) {
 	s := engine.Stats{Runs: map[string]int64{}}
 	var runs, pages int64
-	// Rows are added at the end and removed at the beginning only, so that
-	// nothing needs to be counted one by one. (SQLite scans the table for both
-	// in one SELECT.)
+	// Rows are numbered one after the other and those that were deleted are
+	// counted, so that nothing needs to be counted one by one.
 	err := r.db.QueryRowContext(ctx, `SELECT
-		coalesce((SELECT max(seq) FROM events) - (SELECT min(seq) FROM events) + 1, 0),
+		coalesce((SELECT max(seq) FROM events), 0) - coalesce((SELECT n FROM counters WHERE name = 'events`+goneSuffix+`'), 0),
 		(SELECT count(*) FROM refused),
 		(SELECT coalesce(sum(n), 0) FROM counters WHERE name = 'refused'),
-		coalesce((SELECT max(seq) FROM runs) - (SELECT min(seq) FROM runs) + 1, 0),
+		coalesce((SELECT max(seq) FROM runs), 0) - coalesce((SELECT n FROM counters WHERE name = 'runs`+goneSuffix+`'), 0),
 		(SELECT count(*) FROM sessions WHERE status = 'active'),
 		(SELECT coalesce(max(seq), 0) FROM entries),
 		(SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)`).

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
@@ -52,8 +53,8 @@ func (j *record) apply(b *batch) error {
 	turn, has := b.turns.of[r.ID]
 	gives := has && !r.KeepsTurn()
 	kept := sql.NullString{String: turn, Valid: has && !gives}
-	n, err := b.w.exec(`UPDATE runs SET state = ?, due = ?, turn = ?, body = ? WHERE id = ? AND epoch = ?`,
-		r.State, due(r), kept, string(j.body), r.ID, r.Epoch)
+	n, err := b.w.exec(`UPDATE runs SET state = ?, due = ?, target = ?, turn = ?, body = ? WHERE id = ? AND epoch = ?`,
+		r.State, due(r), target(r), kept, string(j.body), r.ID, r.Epoch)
 	if err != nil {
 		return err
 	}
@@ -71,6 +72,14 @@ func (j *record) apply(b *batch) error {
 		return nil
 	}
 	return b.passTurn(turn)
+}
+
+// target is what a run that is held waits for.
+func target(r *engine.Run) any {
+	if r.Held == nil || !r.PutOff() {
+		return nil
+	}
+	return r.Held.Target
 }
 
 // mine finds out whether the run is still its caller's, before anything of it
@@ -218,12 +227,16 @@ func (b *batch) addEntry(e engine.Entry) error {
 type wake struct {
 	id      string
 	now     time.Time
+	revived *atomic.Int64 // of the committer
 	run     *engine.Run
 	verdict error
 	done    chan error
 }
 
-func (j *wake) reply(err error) { j.done <- err }
+func (j *wake) reply(err error) {
+	j.revived.Add(1) // it is in the table
+	j.done <- err
+}
 
 func (j *wake) apply(b *batch) error {
 	j.run, j.verdict = nil, nil
@@ -245,6 +258,18 @@ func (j *wake) apply(b *batch) error {
 		j.verdict = fmt.Errorf("run %s is %s: only a failed run can be retried", r.ID, r.State)
 		return nil
 	}
+	for _, id := range []string{r.Event, r.Awaited} {
+		var one int
+		kept, err := b.w.one(`SELECT 1 FROM events WHERE id = ?`, []any{id}, &one)
+		if err != nil {
+			return err
+		}
+		if !kept && id != "" {
+			j.verdict = fmt.Errorf("run %s cannot go on: its event %s is no longer kept (see --retention)", r.ID, id)
+			return nil
+		}
+	}
+	b.revived.Add(1)
 	branch, step, ok := failedAt(r)
 	if !ok {
 		j.verdict = fmt.Errorf("run %s failed before its first step: there is nothing to go on with; send the event again", r.ID)

@@ -10,13 +10,15 @@ import (
 // Refused deliveries are somebody else's to send: what they may cost is bounded.
 const (
 	refusedKept      = 10_000
+	refusedKeptLow   = 1_000 // when the disk is getting full
 	refusedPerSecond = 50
 )
 
 // refusals wait to be written, a second's worth at most.
 type refusals struct {
-	now  func() time.Time
-	some chan struct{}
+	now   func() time.Time
+	some  chan struct{}
+	guard *guard // nil: there is always room
 
 	mu      sync.Mutex
 	second  int64
@@ -38,7 +40,7 @@ func (x *refusals) add(r engine.Received) {
 	if second != x.second {
 		x.second, x.taken = second, 0
 	}
-	if x.taken >= refusedPerSecond || len(x.waiting) >= refusedPerSecond {
+	if x.taken >= refusedPerSecond || len(x.waiting) >= refusedPerSecond || x.guard.step() >= diskLower {
 		x.dropped++
 		return
 	}
@@ -88,7 +90,11 @@ func (j *refused) apply(b *batch) error {
 			return err
 		}
 	}
-	if _, err := b.w.exec(`DELETE FROM refused WHERE seq <= (SELECT max(seq) FROM refused) - ?`, refusedKept); err != nil {
+	kept := refusedKept
+	if j.from.guard.step() >= diskLow {
+		kept = refusedKeptLow
+	}
+	if _, err := b.w.exec(`DELETE FROM refused WHERE seq <= (SELECT max(seq) FROM refused) - ?`, kept); err != nil {
 		return err
 	}
 	if j.dropped == 0 {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
@@ -16,8 +17,11 @@ func (s *SQLite) Replay(ctx context.Context, revision string, runs []engine.Repl
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	j := &replay{revision: revision, runs: runs, done: make(chan error, 1)}
-	if err := s.submit(j); err != nil {
+	if err := s.guard.refuses(); err != nil {
+		return nil, err
+	}
+	j := &replay{revision: revision, runs: runs, revived: &s.committer.revived, done: make(chan error, 1)}
+	if err := s.committer.queue.add(j); err != nil {
 		return nil, err
 	}
 	if err := <-j.done; err != nil {
@@ -30,12 +34,16 @@ func (s *SQLite) Replay(ctx context.Context, revision string, runs []engine.Repl
 type replay struct {
 	revision string
 	runs     []engine.Replay
+	revived  *atomic.Int64 // of the committer
 	out      []engine.Replayed
 	verdict  error
 	done     chan error
 }
 
-func (j *replay) reply(err error) { j.done <- err }
+func (j *replay) reply(err error) {
+	j.revived.Add(1) // they are in the table
+	j.done <- err
+}
 
 func (j *replay) apply(b *batch) error {
 	j.out, j.verdict = nil, nil
@@ -54,6 +62,7 @@ func (j *replay) apply(b *batch) error {
 	if err := b.lookUpKeys(keys); err != nil {
 		return err
 	}
+	b.revived.Add(1)
 	for _, r := range j.runs {
 		out, err := b.replay(r)
 		if err != nil {
@@ -89,12 +98,16 @@ func (b *batch) replay(r engine.Replay) (out engine.Replayed, err error) {
 	}
 	var session string
 	var outcome []byte
-	found, err := b.w.one(`SELECT session, outcome FROM events WHERE id = ?`, []any{r.Event}, &session, &outcome)
+	var received int64
+	found, err := b.w.one(`SELECT session, outcome, received FROM events WHERE id = ?`, []any{r.Event}, &session, &outcome, &received)
 	if err != nil {
 		return out, err
 	}
 	if !found {
 		return engine.Replayed{Not: engine.NotStored, Note: "event " + r.Event + " is no longer stored"}, nil
+	}
+	if forgotten, err := b.forgotten(at(received)); err != nil || forgotten {
+		return engine.Replayed{Not: engine.NotStored, Note: "runs of that time are no longer stored: nobody can tell whether this one was made"}, err
 	}
 	if out, err = b.madeBefore(&r, outcome); err != nil || out.Not != "" {
 		return out, err

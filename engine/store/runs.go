@@ -1,11 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -70,37 +72,103 @@ func scanRun(rows *sql.Rows) (run engine.Run, err error) {
 	return run, decode(body, &run)
 }
 
-// waiting are the ids of runs that can go on at now, and when the next one will.
-func (r *Reader) waiting(ctx context.Context, now time.Time, limit int) (ids []string, next time.Time, err error) {
-	err = r.each(ctx, `SELECT id FROM
-		(SELECT seq, id FROM runs WHERE `+left+` AND state = 'running'
-		UNION ALL SELECT seq, id FROM runs WHERE `+left+` AND state = 'ready'
-		UNION ALL SELECT seq, id FROM runs WHERE `+left+` AND state = 'retrying' AND due <= ?
-		UNION ALL SELECT seq, id FROM runs WHERE `+left+` AND state = 'waiting' AND due <= ?)
-		ORDER BY seq LIMIT ?`, []any{now.UnixMicro(), now.UnixMicro(), limit}, func(rows *sql.Rows) error {
-		var id string
-		err := rows.Scan(&id)
-		ids = append(ids, id)
+// reached is how far runs that can go on were searched: those that are ready by
+// seq, those that were put off by the time they are due.
+type reached struct{ seq, due, dueSeq int64 }
+
+// waiting is what a search for runs that can go on finds.
+type waiting struct {
+	ids   []string // oldest first
+	found reached
+	more  bool      // there are others
+	next  time.Time // when the next one that is put off can go on
+}
+
+// row is a run by its place in the table.
+type row struct {
+	seq int64
+	id  string
+}
+
+// waiting finds runs that can go on at now, from a place on: at most limit that
+// are ready, and as many that were put off.
+func (r *Reader) waiting(ctx context.Context, from reached, now time.Time, limit int) (w waiting, err error) {
+	w.found = from
+	var rows []row
+	err = r.each(ctx, `SELECT seq, id FROM
+		(SELECT seq, id FROM runs WHERE `+left+` AND state = 'running' AND due IS NULL AND seq > ?
+		UNION ALL SELECT seq, id FROM runs WHERE `+left+` AND state = 'ready' AND due IS NULL AND seq > ?)
+		ORDER BY seq LIMIT ?`, []any{from.seq, from.seq, limit}, func(s *sql.Rows) error {
+		var x row
+		err := s.Scan(&x.seq, &x.id)
+		rows, w.found.seq = append(rows, x), x.seq
 		return err
 	})
 	if err != nil {
-		return nil, next, err
+		return w, err
+	}
+	w.more = len(rows) == limit
+	until, n := now.UnixMicro(), 0
+	const putOff = ` AND due BETWEEN ? AND ? AND (due > ? OR seq > ?)`
+	err = r.each(ctx, `SELECT due, seq, id FROM
+		(SELECT due, seq, id FROM runs WHERE `+left+` AND state = 'retrying'`+putOff+`
+		UNION ALL SELECT due, seq, id FROM runs WHERE `+left+` AND state = 'waiting'`+putOff+`)
+		ORDER BY due, seq LIMIT ?`, []any{from.due, until, from.due, from.dueSeq, from.due, until, from.due, from.dueSeq, limit}, func(s *sql.Rows) error {
+		var x row
+		err := s.Scan(&w.found.due, &x.seq, &x.id)
+		rows, w.found.dueSeq = append(rows, x), x.seq
+		n++
+		return err
+	})
+	if err != nil {
+		return w, err
+	}
+	w.more = w.more || n == limit
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.seq, b.seq) })
+	for _, x := range rows {
+		w.ids = append(w.ids, x.id)
 	}
 	var due sql.NullInt64
 	err = r.db.QueryRowContext(ctx, `SELECT min(due) FROM
 		(SELECT min(due) AS due FROM runs WHERE `+left+` AND state = 'retrying' AND due > ?
-		UNION ALL SELECT min(due) FROM runs WHERE `+left+` AND state = 'waiting' AND due > ?)`, now.UnixMicro(), now.UnixMicro()).Scan(&due)
+		UNION ALL SELECT min(due) FROM runs WHERE `+left+` AND state = 'waiting' AND due > ?)`, until, until).Scan(&due)
 	if due.Valid {
-		next = at(due.Int64)
+		w.next = at(due.Int64)
 	}
-	return ids, next, r.fail(err)
+	return w, r.fail(err)
+}
+
+// heldFor are runs that wait for a target, oldest first, behind seq.
+func (r *Reader) heldFor(ctx context.Context, target string, seq int64, limit int) (rows []row, err error) {
+	err = r.each(ctx, `SELECT seq, id FROM runs WHERE target = ? AND seq > ? ORDER BY seq LIMIT ?`, []any{target, seq, limit}, func(s *sql.Rows) error {
+		var x row
+		err := s.Scan(&x.seq, &x.id)
+		rows = append(rows, x)
+		return err
+	})
+	return rows, err
+}
+
+// targets are those that runs wait for.
+func (r *Reader) targets(ctx context.Context) (all []string, err error) {
+	for last := ""; ; {
+		var target sql.NullString
+		err := r.db.QueryRowContext(ctx, `SELECT min(target) FROM runs WHERE target > ?`, last).Scan(&target)
+		if err != nil || !target.Valid {
+			return all, r.fail(err)
+		}
+		last = target.String
+		all = append(all, last)
+	}
 }
 
 // due is the run with what its expressions see, read back: the event with the
 // session as it was, and evaluation at the time it was planned. A run that has
 // waited sees its session as it is now, and keeps that. It is nil if the run
-// cannot go on at now.
-func (r *Reader) due(ctx context.Context, id string, now time.Time, current *atomic.Pointer[engine.Planner]) (*engine.Due, error) {
+// cannot go on at now. One that is held can go on before it is due if its
+// target was called. Times are compared as the table has them, which found it:
+// to the microsecond.
+func (r *Reader) due(ctx context.Context, id string, called bool, now time.Time, current *atomic.Pointer[engine.Planner]) (*engine.Due, error) {
 	run := new(engine.Run)
 	var body []byte
 	err := r.db.QueryRowContext(ctx, `SELECT body FROM runs WHERE id = ?`, id).Scan(&body)
@@ -113,7 +181,8 @@ func (r *Reader) due(ctx context.Context, id string, now time.Time, current *ato
 	if err != nil {
 		return nil, r.fail(err)
 	}
-	if run.Finished() || run.State == engine.RunQueued || (run.PutOff() && run.Due.After(now)) {
+	early := called && run.Held != nil
+	if run.Finished() || run.State == engine.RunQueued || (run.PutOff() && run.Due.UnixMicro() > now.UnixMicro() && !early) {
 		return nil, nil
 	}
 	d := &engine.Due{Run: run}

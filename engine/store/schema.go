@@ -14,7 +14,7 @@ import (
 var migrations embed.FS
 
 // schemaVersion is the newest migration.
-const schemaVersion = 2
+const schemaVersion = 4
 
 // applicationID is what migration 1 writes into the head of the file.
 const applicationID = 1734440556
@@ -53,12 +53,12 @@ func newer(path string, version int64) error {
 }
 
 // ours refuses files of other programs before anything is written to them.
-func ours(ctx context.Context, db *sql.DB, path string) error {
+func ours(ctx context.Context, db queryer, path string) error {
 	var id, tables int64
 	err := db.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id),
 		(SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'goose_%' AND name NOT LIKE 'sqlite_%')`).Scan(&id, &tables)
 	if err != nil {
-		return fmt.Errorf("cannot open %s: %s", path, explain(err))
+		return cannotRead(path, err)
 	}
 	if id == applicationID || (id == 0 && tables == 0) {
 		return nil
@@ -66,8 +66,30 @@ func ours(ctx context.Context, db *sql.DB, path string) error {
 	return fmt.Errorf("cannot open %s: another program's database: move it away, or name another folder with --data", path)
 }
 
+// known is the schema of a file this version can read, or bring up to date.
+func known(ctx context.Context, db queryer, path string) (int64, error) {
+	if err := ours(ctx, db, path); err != nil {
+		return 0, err
+	}
+	var begun bool
+	if err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'entries')`).Scan(&begun); err != nil {
+		return 0, cannotRead(path, err)
+	}
+	if !begun {
+		return 0, fmt.Errorf("cannot read %s: nothing is in it yet: start gavel serve first", path)
+	}
+	v, err := version(ctx, db)
+	switch {
+	case err != nil:
+		return 0, cannotRead(path, err)
+	case v > schemaVersion:
+		return v, newer(path, v)
+	}
+	return v, nil
+}
+
 // version is the schema of the file.
-func version(ctx context.Context, db *sql.DB) (int64, error) {
+func version(ctx context.Context, db queryer) (int64, error) {
 	var v int64
 	err := db.QueryRowContext(ctx, `SELECT max(version_id) FROM goose_db_version WHERE is_applied`).Scan(&v)
 	return v, err

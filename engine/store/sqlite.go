@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
@@ -20,9 +22,22 @@ type Options struct {
 	Log   *slog.Logger // nil: discards
 	// SessionTimeout is how long a session that nobody ended may be silent; 0: 24 h.
 	SessionTimeout time.Duration
-	QueueSize      int // writes that may wait; 0: 4096
+	QueueSize      int // runs that wait in memory for a worker; 0: 4096
 	BatchSize      int // writes in one transaction; 0: 256
+	// Space says how many bytes are free on the disk of a folder, and how many
+	// it has: see [DiskSpace]. The store asks every SpaceEvery (0: 2 s) and
+	// leaves out what it can before the disk is full. nil: it never asks.
+	Space      func(dir string) (free, total int64, err error)
+	SpaceEvery time.Duration
+	// Retention is how long what is over is kept; zero: for good.
+	Retention Retention
+	// Memory is roughly how many bytes the store may take: half for the pages
+	// the committer works with, a quarter for those of readers, a quarter for
+	// deliveries that wait; 0: 128 MiB.
+	Memory int64
 }
+
+const defaultMemory = 128 << 20
 
 // SQLite is an engine.Store in a folder of its own. It is safe for concurrent
 // use. Close it after Dispatch has returned.
@@ -31,9 +46,10 @@ type SQLite struct {
 	folder     *folder
 	committer  *committer
 	dispatcher *dispatcher
+	guard      *guard // nil: there is always room
 
-	mu     sync.RWMutex // closed, against a send on the closed queue
-	closed bool
+	closed atomic.Bool
+	end    context.CancelFunc // of what goes on in the background, but for the committer
 	work   sync.WaitGroup
 }
 
@@ -57,9 +73,18 @@ func Open(ctx context.Context, dir string, o Options) (*SQLite, error) {
 	if o.BatchSize <= 0 {
 		o.BatchSize = 256
 	}
+	if o.Memory <= 0 {
+		o.Memory = defaultMemory
+	}
+	if o.SpaceEvery <= 0 {
+		o.SpaceEvery = spaceEvery
+	}
 	f, err := openFolder(dir)
 	if err != nil {
 		return nil, err
+	}
+	if f.said != "" {
+		o.Log.Warn(f.said)
 	}
 	s, err := open(ctx, f, o)
 	if err != nil {
@@ -70,7 +95,17 @@ func Open(ctx context.Context, dir string, o Options) (*SQLite, error) {
 }
 
 func open(ctx context.Context, f *folder, o Options) (*SQLite, error) {
-	r, err := newReader(f.path, o.Now)
+	if err := emptied(f.path); err != nil {
+		return nil, err
+	}
+	if err := renew(f.path); err != nil {
+		return nil, fmt.Errorf("cannot open %s: %s", f.path, explain(err))
+	}
+	if err := rollBack(ctx, f.path); err != nil {
+		return nil, fmt.Errorf("cannot open %s: %s", f.path, explain(err))
+	}
+	p := &pulse{file: f.lock, now: o.Now}
+	r, err := newReader(f.path, o.Now, o.Memory, p)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +121,10 @@ func open(ctx context.Context, f *folder, o Options) (*SQLite, error) {
 	s := &SQLite{Reader: r, folder: f}
 	s.dispatcher = newDispatcher(o, r)
 	s.committer = newCommitter(o, f.path, s.dispatcher)
-	err = migrate(ctx, w.db, f.path)
+	s.guard = newGuard(o, r, filepath.Dir(f.path))
+	s.committer.refusals.guard = s.guard
+	s.committer.pulse = p
+	err = upgrade(ctx, w, f.path, o.Now, o.Log)
 	if err == nil {
 		if err = s.committer.use(w); err != nil {
 			err = fmt.Errorf("cannot read %s: %s", f.path, explain(err))
@@ -100,40 +138,30 @@ func open(ctx context.Context, f *folder, o Options) (*SQLite, error) {
 	s.dispatcher.current = s.committer.current
 	s.work.Go(s.committer.loop)
 	s.work.Go(s.committer.checkpoints)
+	ends, end := context.WithCancel(context.Background())
+	s.end = end
+	if s.guard != nil {
+		s.work.Go(func() { s.guard.loop(ends) })
+	}
+	if o.Retention.any() {
+		s.work.Go(newRetainer(ends, o, r, s.committer).loop)
+	}
 	return s, nil
 }
 
 // Close writes what is queued, folds the log into the database file and lets
 // the next server in.
 func (s *SQLite) Close() error {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
+	if s.closed.Swap(true) {
 		return nil
 	}
-	s.closed = true
-	close(s.committer.queue)
-	s.mu.Unlock()
+	s.end()
+	s.committer.queue.close()
 	s.work.Wait()
 	return errors.Join(s.Reader.Close(), s.committer.close(), s.folder.close())
 }
 
 var errClosed = fmt.Errorf("%w: the store is closed", engine.ErrUnavailable)
-
-// submit queues a write without waiting for it.
-func (s *SQLite) submit(j job) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return errClosed
-	}
-	select {
-	case s.committer.queue <- j:
-		return nil
-	default:
-		return fmt.Errorf("%w: %d writes wait for %s already", engine.ErrUnavailable, cap(s.committer.queue), s.path)
-	}
-}
 
 // Accept implements engine.Store. Ids of events that have none are given in
 // the order of commits. If ctx ends while the delivery waits, it may be stored
@@ -145,8 +173,11 @@ func (s *SQLite) Accept(ctx context.Context, in engine.Inbound) (engine.Accepted
 	if s.committer.current.Load() == nil {
 		return engine.Accepted{}, errNoRules
 	}
+	if err := s.guard.refuses(); err != nil {
+		return engine.Accepted{}, err
+	}
 	j := &accept{in: in, keys: seenKeys(in), done: make(chan error, 1)}
-	if err := s.submit(j); err != nil {
+	if err := s.committer.queue.deliver(j); err != nil {
 		return engine.Accepted{}, err
 	}
 	select {
@@ -166,6 +197,7 @@ func ended(ctx context.Context) error {
 func (s *SQLite) Stats(ctx context.Context) (engine.Stats, error) {
 	figures, err := s.Reader.Stats(ctx)
 	figures.Dropped += s.committer.refusals.count()
+	figures.Disk = s.guard.disk()
 	return figures, err
 }
 
@@ -186,11 +218,14 @@ func (s *SQLite) Record(_ context.Context, r *engine.Run, res engine.Result) (en
 		return engine.Recorded{}, fmt.Errorf("run %s cannot be stored: %w", r.ID, err)
 	}
 	j := &record{run: r, res: res, body: body, done: make(chan error, 1)}
-	if err := s.submit(j); err != nil {
+	if err := s.committer.queue.add(j); err != nil {
 		return engine.Recorded{}, err
 	}
 	if err := <-j.done; err != nil {
 		return engine.Recorded{}, err
+	}
+	if j.verdict == nil && r.Held != nil {
+		s.dispatcher.recorded(r.Held.Target)
 	}
 	return j.out, j.verdict
 }
@@ -200,8 +235,8 @@ func (s *SQLite) Wake(ctx context.Context, runID string, now time.Time) (*engine
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	j := &wake{id: runID, now: now, done: make(chan error, 1)}
-	if err := s.submit(j); err != nil {
+	j := &wake{id: runID, now: now, revived: &s.committer.revived, done: make(chan error, 1)}
+	if err := s.committer.queue.add(j); err != nil {
 		return nil, err
 	}
 	if err := <-j.done; err != nil {
@@ -216,7 +251,7 @@ func (s *SQLite) Use(ctx context.Context, p engine.Planner) (engine.Switched, er
 		return engine.Switched{}, err
 	}
 	j := &use{rules: p, done: make(chan error, 1)}
-	if err := s.submit(j); err != nil {
+	if err := s.committer.queue.add(j); err != nil {
 		return engine.Switched{}, err
 	}
 	err := <-j.done
@@ -231,13 +266,22 @@ type use struct {
 }
 
 func (j *use) apply(b *batch) (err error) {
-	_, err = b.w.exec(`INSERT INTO revisions (id, text, saved) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
+	_, err = b.w.exec(`INSERT INTO revisions (id, text, saved) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET replaced = NULL`,
 		j.rules.Revision(), j.rules.Text(), b.now.UnixMicro())
+	if err != nil {
+		return err
+	}
+	_, err = b.w.exec(`UPDATE revisions SET replaced = ? WHERE replaced IS NULL AND id <> ?`, b.now.UnixMicro(), j.rules.Revision())
 	if err != nil {
 		return err
 	}
 	first := b.rules == nil
 	b.rules, b.switched = j.rules, true
+	if first {
+		if b.alarm.back, err = b.wasAhead(); err != nil {
+			return err
+		}
+	}
 	j.out, err = engine.Switch(tx{b}, b.rules, b.timers.all(), first, b.now)
 	return err
 }

@@ -97,7 +97,7 @@ func (j *probing) reply(err error)      { j.done <- err }
 // probe runs do in the committer.
 func probe(s *SQLite, do func(*batch) error) error {
 	j := &probing{do, make(chan error, 1)}
-	if err := s.submit(j); err != nil {
+	if err := s.committer.queue.add(j); err != nil {
 		return err
 	}
 	return <-j.done

@@ -42,6 +42,9 @@ type Server interface {
 	Replay(ctx context.Context, revision string, runs []engine.Replay) ([]engine.Replayed, error)
 	// Reload loads the rules again. A refused reload is a report, not an error.
 	Reload(ctx context.Context) (ReloadReport, error)
+	// Held is the target that a run waits for, as far as the server knows: nil
+	// if none.
+	Held(r *engine.Run) *engine.Held
 	// Ready is nil while deliveries are accepted.
 	Ready() error
 	Status() Status

@@ -133,7 +133,7 @@ func (a *api) runs(w http.ResponseWriter, r *http.Request) {
 	list := func(q engine.Query) ([]engine.Run, error) { return a.o.Store.Runs(r.Context(), q) }
 	var l RunList
 	short := func(r engine.Run) Run {
-		v := RunOf(r)
+		v := a.runView(r)
 		v.Events = nil // up to a thousand ids each
 		return v
 	}
@@ -162,7 +162,15 @@ func (a *api) run(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, named("run", id, err))
 		return
 	}
-	a.answer(w, r, RunOf(run))
+	a.answer(w, r, a.runView(run))
+}
+
+// runView is a run, with what it waits for by what the server knows now.
+func (a *api) runView(r engine.Run) Run {
+	if a.o.Server != nil {
+		r.Held = a.o.Server.Held(&r)
+	}
+	return RunOf(r)
 }
 
 // resolve makes a whole id of the start of one in the URL.

@@ -247,6 +247,7 @@ type Run struct {
 	Steps    []Step          `json:"steps,omitempty"`
 	Current  *Step           `json:"current,omitempty"` // the step under way, with the attempts so far
 	Failure  *engine.Failure `json:"failure,omitempty"`
+	Held     *engine.Held    `json:"held,omitempty"` // the target it waits for
 }
 
 // Step is one step of a run: what was done, and what came of it.
@@ -285,6 +286,9 @@ func RunOf(r engine.Run) Run {
 		Created: r.Created.UTC(), Updated: r.Updated.UTC(), Due: r.Due.UTC(), Branch: r.Branch, At: r.At + 1, Failure: r.Failure,
 		Shadow: r.Shadow, Replayed: r.Replayed, Timer: r.Timer, Events: r.Events, Gathered: len(r.Events), Dropped: r.Dropped,
 		Awaited: r.Awaited, LateBy: nonZero(r.LateBy),
+	}
+	if h := r.Held; h != nil {
+		v.Held = &engine.Held{Target: h.Target, Since: h.Since.UTC(), Until: h.Until.UTC(), Down: h.Down}
 	}
 	for _, s := range r.Steps {
 		v.Steps = append(v.Steps, Step{
@@ -362,6 +366,15 @@ type Status struct {
 	Refused   *ReloadReport `json:"refused_reload,omitempty"` // the last reload, if it was refused
 	RefusedAt time.Time     `json:"refused_at,omitzero"`
 	Store     *engine.Stats `json:"store,omitempty"`
+	Down      []DownTarget  `json:"down,omitempty"` // targets of actions
+}
+
+// DownTarget is a target of actions that does not answer.
+type DownTarget struct {
+	Target string    `json:"target"`
+	Since  time.Time `json:"since"`
+	Next   time.Time `json:"next"`  // when it is tried again
+	Error  string    `json:"error"` // what came of the last attempt
 }
 
 // RulesStatus is the revision in use.

@@ -146,6 +146,7 @@ func (f *fakeServer) Replay(_ context.Context, revision string, runs []engine.Re
 }
 func (f *fakeServer) Reload(context.Context) (web.ReloadReport, error) { return f.report, f.err }
 func (f *fakeServer) Ready() error                                     { return f.ready }
+func (f *fakeServer) Held(r *engine.Run) *engine.Held                  { return r.Held }
 func (f *fakeServer) Status() web.Status                               { return web.Status{State: "running"} }
 func testNow() time.Time                                               { return at(30) }
 func noSources() ([]web.ConfiguredSource, error)                       { return nil, nil }

@@ -1,7 +1,13 @@
-// Command bench measures what one machine can take: durable accepted events
-// per second over HTTP, on a real gavel with 100 rules of which one matches,
-// beside the rate of the store alone. Runs of both take turns, so that a
-// machine that slows down slows both.
+// Command bench measures what one machine can take, row by row: how many
+// deliveries a second are durable, what each costs, how soon it is answered
+// and acted upon, and what a large rule set, a large store or a slow target
+// make of that. It prints each figure beside its mark.
+//
+// The server is a real one, in a process of its own, on the same cores as the
+// load; deliveries are signed and verified, and every commit is flushed. What
+// is compared takes turns, so that a machine that slows down slows both. Rates
+// depend on the machine and on what else it does, which is said: the CPU time
+// of an event and the ratios depend on it least.
 package main
 
 import (
@@ -13,144 +19,126 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
-
-	"github.com/gavelhq/gavel/test/load"
-	"github.com/gavelhq/gavel/test/server"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	var b bench
-	flag.IntVar(&b.events, "events", 20_000, "deliveries in a run")
-	flag.IntVar(&b.clients, "clients", 64, "connections")
-	flag.IntVar(&b.rounds, "rounds", 5, "runs of each kind")
-	flag.StringVar(&b.dir, "dir", "bin", "`folder` on the disk to measure")
-	flag.Parse()
-	if err := b.run(ctx); err != nil {
+	if err := command(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// bench is what to measure.
+// command is bench itself or, with the argument baseline, the server that it
+// compares Gavel with.
+func command(ctx context.Context, args []string) error {
+	if len(args) == 4 && args[0] == "baseline" {
+		return serveBaseline(ctx, args[1], args[2], args[3])
+	}
+	var names []string
+	for _, r := range rows() {
+		names = append(names, r.name)
+	}
+	flags := flag.NewFlagSet("bench", flag.ExitOnError)
+	var b bench
+	flags.IntVar(&b.events, "events", 20_000, "deliveries in a run")
+	flags.IntVar(&b.clients, "clients", 64, "connections")
+	flags.IntVar(&b.rounds, "rounds", 5, "runs of each kind")
+	flags.DurationVar(&b.open, "open", 5*time.Second, "how long a run at a fixed rate takes")
+	flags.IntVar(&b.burst, "burst", 20_000, "deliveries in a burst into a bad target")
+	flags.DurationVar(&b.down, "down", 30*time.Second, "how long the bad target is down")
+	flags.IntVar(&b.stored, "stored", 5_000_000, "events in the large store; a fifth of it for the start")
+	flags.StringVar(&b.profiles, "profile", "", "write CPU profiles of the servers under full load to this `folder`")
+	flags.StringVar(&b.bin, "bin", "", "measure this gavel; default: the one of this tree, built for it")
+	dir := flags.String("dir", "bin", "`folder` on the disk to measure")
+	only := flags.String("only", "", "measure these `rows` only: "+strings.Join(names, ","))
+	format := flags.String("o", "table", "`format`: table, json, markdown: figures with a mark only")
+	_ = flags.Parse(args) // it exits
+
+	var chosen []row
+	for _, r := range rows() {
+		if *only == "" || slices.Contains(strings.Split(*only, ","), r.name) {
+			chosen = append(chosen, r)
+		}
+	}
+	for _, name := range strings.Split(*only, ",") {
+		if name != "" && !slices.Contains(names, name) {
+			return fmt.Errorf("there is no row %q, only %s", name, strings.Join(names, ", "))
+		}
+	}
+	if !slices.Contains([]string{"table", "json", "markdown"}, *format) {
+		return fmt.Errorf("-o cannot be %q, only table, json or markdown", *format)
+	}
+	if b.rounds < 1 || b.events < 100 || b.clients < 1 {
+		return errors.New("at least 1 round, 100 events and 1 client")
+	}
+	return b.run(ctx, *dir, chosen, &report{out: os.Stdout, format: *format})
+}
+
+// bench is what to measure, and where.
 type bench struct {
 	events, clients, rounds int
-	dir                     string
+	burst, stored           int
+	open, down              time.Duration
+	bin                     string // gavel
+	profiles                string // folder, or ""
+	dir                     string // a new folder on the disk to measure
+
+	disk    *disk
+	machine *machine
 }
 
-func (b bench) run(ctx context.Context) (err error) {
-	if err := os.MkdirAll(b.dir, 0o755); err != nil {
+func (b *bench) run(ctx context.Context, parent string, chosen []row, out *report) (err error) {
+	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp(b.dir, "bench-") // relative: a socket's path must be short
-	if err != nil {
+	if b.machine, err = newMachine(); err != nil { // before anything is built
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	bin, err := server.Build(ctx, dir)
-	if err != nil {
+	if b.dir, err = os.MkdirTemp(parent, "bench-"); err != nil { // relative: a socket's path must be short
 		return err
 	}
-	bin, err = filepath.Abs(bin)
-	if err != nil {
-		return err
-	}
-	disk, err := fsyncs(dir, 200)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("disk: fsync of 4 KiB takes %s (p50), %s (p99)\n", ms(disk.p50), ms(disk.p99))
-	fmt.Printf("%d signed events of about 1 KB a run, %d rules of which one matches, %d connections\n\n", b.events, rules, b.clients)
-
-	row := func(name string, http, store figures) {
-		fmt.Printf("%-6s  %11.0f  %10s  %10s  %11.0f  %11.0f  %10s\n",
-			name, http.accepted, ms(http.p50), ms(http.p99), http.finished, store.accepted, ms(store.p50))
-	}
-	fmt.Println("              http:                               runs    store alone:")
-	fmt.Println("run        events/s         p50         p99       done/s     events/s         p50")
-	var https, stores []figures
-	for i := range b.rounds {
-		deliveries := make([]load.Delivery, b.events)
-		for n := range deliveries { // signed anew: a token lives five minutes
-			if deliveries[n], err = load.SessionEnded(n, "room-0", time.Now()); err != nil {
-				return err
-			}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	b.disk = &disk{dir: b.dir}
+	if b.bin == "" {
+		b.bin = filepath.Join(b.dir, "gavel")
+		if err := build(ctx, b.bin); err != nil {
+			return err
 		}
-		http, err := b.overHTTP(ctx, bin, filepath.Join(dir, fmt.Sprint("http-", i)), deliveries)
+	}
+	if b.bin, err = filepath.Abs(b.bin); err != nil {
+		return err
+	}
+	out.begin(b)
+	for _, r := range chosen {
+		results, err := r.measure(ctx, b)
 		if err != nil {
-			return fmt.Errorf("over http: %w", err)
+			return fmt.Errorf("%s: %w", r.name, err)
 		}
-		store, err := b.storeAlone(ctx, filepath.Join(dir, fmt.Sprint("store-", i)), deliveries)
-		if err != nil {
-			return fmt.Errorf("store alone: %w", err)
+		out.add(r.name, results)
+		if err := os.RemoveAll(b.path(r.name)); err != nil {
+			return err
 		}
-		https, stores = append(https, http), append(stores, store)
-		row(fmt.Sprint(i+1), http, store)
 	}
-	row("median", median(https), median(stores))
-	return nil
+	return out.end(b)
 }
 
-// figures are what one run comes to.
-type figures struct {
-	accepted float64       // events per second, from the first byte to the last answer
-	finished float64       // runs per second, until the last one is done
-	p50, p99 time.Duration // of an answer
+// path is a place for the files of a row, which go when it is done.
+func (b *bench) path(row string, parts ...any) string {
+	p := filepath.Join(b.dir, row)
+	for _, part := range parts {
+		p = filepath.Join(p, fmt.Sprint(part))
+	}
+	return p
 }
 
-// summary makes figures of the latency of every answer.
-func summary(latencies []time.Duration, accepted, finished time.Duration) figures {
-	slices.Sort(latencies)
-	n := len(latencies)
-	return figures{
-		accepted: float64(n) / accepted.Seconds(),
-		finished: float64(n) / finished.Seconds(),
-		p50:      latencies[n/2],
-		p99:      latencies[n*99/100],
+// file writes a file of a row.
+func (b *bench) file(row, name, text string) (string, error) {
+	if err := os.MkdirAll(b.path(row), 0o755); err != nil {
+		return "", err
 	}
+	return b.path(row, name), os.WriteFile(b.path(row, name), []byte(text), 0o600)
 }
-
-// median takes the median of each figure.
-func median(all []figures) figures {
-	return figures{
-		accepted: middle(all, func(f figures) float64 { return f.accepted }),
-		finished: middle(all, func(f figures) float64 { return f.finished }),
-		p50:      middle(all, func(f figures) time.Duration { return f.p50 }),
-		p99:      middle(all, func(f figures) time.Duration { return f.p99 }),
-	}
-}
-
-func middle[T float64 | time.Duration](all []figures, of func(figures) T) T {
-	var values []T
-	for _, f := range all {
-		values = append(values, of(f))
-	}
-	slices.Sort(values)
-	return values[len(values)/2]
-}
-
-// fsyncs measures n writes of 4 KiB, each made durable.
-func fsyncs(dir string, n int) (figures, error) {
-	f, err := os.CreateTemp(dir, "fsync-")
-	if err != nil {
-		return figures{}, err
-	}
-	defer f.Close()
-	page, latencies, began := make([]byte, 4096), make([]time.Duration, n), time.Now()
-	for i := range latencies {
-		start := time.Now()
-		if _, err := f.Write(page); err != nil {
-			return figures{}, err
-		}
-		if err := f.Sync(); err != nil {
-			return figures{}, err
-		}
-		latencies[i] = time.Since(start)
-	}
-	took := time.Since(began)
-	return summary(latencies, took, took), nil
-}
-
-func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", d.Seconds()*1000) }

@@ -65,7 +65,7 @@ func diff(t *testing.T, bin, data string, args ...string) []byte {
 // TestNumbers compares the numbers of gavel diff with what happened.
 func TestNumbers(t *testing.T) {
 	meetings := 900
-	if testing.Short() {
+	if slow || testing.Short() {
 		meetings = 200
 	}
 	const days = 3

@@ -42,12 +42,21 @@ func main() {
 	flag.IntVar(&s.plan.open, "open", 10_000, "open ones among them, with five timers each")
 	flag.IntVar(&s.plan.rooms, "rooms", 1000, "rooms")
 	flag.IntVar(&s.plan.blocks, "blocks", 10, "places among the others where open sessions lie")
+	flag.BoolVar(&s.plan.whole, "whole", false, "store all six events of each session, not only its last")
+	only := flag.String("make", "", "make the big store in this `folder` and end")
 	flag.IntVar(&s.deliveries, "deliveries", 20_000, "deliveries in a run")
 	flag.IntVar(&s.clients, "clients", 64, "who deliver at once")
 	flag.IntVar(&s.rounds, "rounds", 5, "runs of each kind")
 	flag.StringVar(&s.profile, "profile", "", "write CPU profiles of the store in process to this `folder`")
 	dir := flag.String("dir", "bin", "`folder` on the disk to measure")
 	flag.Parse()
+	if *only != "" {
+		if err := build(ctx, *only, s.plan); err != nil {
+			fmt.Fprintln(os.Stderr, "scale:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := s.run(ctx, *dir, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "scale:", err)
 		os.Exit(1)

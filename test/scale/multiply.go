@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -14,16 +16,21 @@ import (
 type plan struct {
 	sessions, open int
 	rooms          int
-	blocks         int // the open ones lie in so many places among the others
+	blocks         int  // the open ones lie in so many places among the others
+	whole          bool // with all events of each session, not only its last
 }
+
+// slice is how many sessions are copied at a time, so that their rows lie
+// about as near to one another as those of real ones.
+const slice = 10_000
 
 // multiply makes a big store of the one in dir, which holds the template.
 //
 // It copies the rows that the store itself has written, in SQL, and changes
 // nothing but the numbers in them: names of sessions, ids and rooms, and the
 // hashes made of those. Of an ended session it copies what there is to look
-// things up in: the session, its people, its last event, its run, and one key
-// of a delivery.
+// things up in: the session, its people, its last event or all of them, its
+// run, and the keys of the deliveries.
 func multiply(ctx context.Context, dir string, p plan) (err error) {
 	// The driver is the one that engine/store brings along.
 	db, err := sql.Open("sqlite", filepath.Join(dir, "gavel.db"))
@@ -38,37 +45,58 @@ func multiply(ctx context.Context, dir string, p plan) (err error) {
 	m.exec(`PRAGMA synchronous = OFF`)
 	m.exec(`PRAGMA cache_size = -262144`)
 	m.exec(`PRAGMA temp_store = MEMORY`)
-	tables := m.tables()
 	hashed := m.hashed()
-	for _, t := range tables {
-		m.exec(fmt.Sprintf(`CREATE TEMP TABLE template_%s AS SELECT * FROM main.%s`, t.name, t.name))
-	}
-	m.exec(`CREATE TEMP TABLE numbers (i INTEGER PRIMARY KEY)`)
+	copies := map[mark][]copying{endedMark(): m.copies(endedMark(), p), openMark(): m.copies(openMark(), p)}
+	m.exec(`CREATE TEMP TABLE numbers (i INTEGER PRIMARY KEY, id TEXT, name TEXT, room TEXT)`)
 	m.exec(`CREATE TEMP TABLE hashes (template BLOB, i INTEGER, key BLOB, PRIMARY KEY (template, i)) WITHOUT ROWID`)
-	next := 0
+	var newest int64
+	m.each(`SELECT max(bucket) FROM seen`, func(r *sql.Rows) error { return r.Scan(&newest) })
+	copied := 0
 	for range p.blocks {
 		for _, part := range []struct {
 			mark mark
 			n    int
 		}{{endedMark(), (p.sessions - p.open) / p.blocks}, {openMark(), p.open / p.blocks}} {
-			m.exec(`BEGIN`)
-			m.exec(`DELETE FROM numbers`)
-			m.exec(`INSERT INTO numbers WITH RECURSIVE n (i) AS (SELECT ? UNION ALL SELECT i + 1 FROM n WHERE i < ?) SELECT i FROM n`, next, next+part.n-1)
-			m.exec(`DELETE FROM hashes`)
-			for i := next; i < next+part.n && part.mark == openMark(); i++ {
-				for _, h := range hashed {
-					m.exec(`INSERT INTO hashes VALUES (?, ?, ?)`, h.hash, i, digest(h.kind, strings.ReplaceAll(h.text, part.mark.name, name(i))))
+			for left := part.n; left > 0 && m.err == nil; {
+				n := min(left, slice)
+				m.exec(`BEGIN`)
+				m.number(copied, n, p)
+				m.exec(`DELETE FROM hashes`)
+				for i := copied; i < copied+n && part.mark == openMark(); i++ {
+					for _, h := range hashed {
+						m.exec(`INSERT INTO hashes VALUES (?, ?, ?)`, h.hash, i, digest(h.kind, strings.ReplaceAll(h.text, part.mark.name, name(i))))
+					}
 				}
+				for _, c := range copies[part.mark] {
+					m.exec(c.statement, c.args...)
+				}
+				// Hashes of what is nowhere else, in the hours of a month.
+				for range p.keys() {
+					m.exec(`INSERT INTO seen SELECT ? - (? - i) * 720 / ?, randomblob(16) FROM numbers`, newest, p.sessions, p.sessions)
+				}
+				m.exec(`COMMIT`)
+				copied, left = copied+n, left-n
 			}
-			for _, t := range tables {
-				m.exec(t.copies(part.mark, p))
-			}
-			m.exec(`COMMIT`)
-			next += part.n
 		}
 	}
 	m.exec(`PRAGMA journal_mode = WAL`)
 	return m.err
+}
+
+// number fills the table of the numbers first to first+n-1, with what stands in
+// the place of each mark.
+func (m *multiplier) number(first, n int, p plan) {
+	m.exec(`DELETE FROM numbers`)
+	m.exec(fmt.Sprintf(`INSERT INTO numbers WITH RECURSIVE n (i) AS (SELECT ? UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+		SELECT i, printf('%%08d', i), printf('%%08X', i * %d %% (1 << 32)), printf('%%08d', i %% %d) FROM n`, scramble, p.rooms), first, first+n-1)
+}
+
+// keys is how many deliveries of a session are remembered.
+func (p plan) keys() int {
+	if p.whole {
+		return wholeSession
+	}
+	return 1
 }
 
 // multiplier runs statements up to the first error.
@@ -103,69 +131,99 @@ func (m *multiplier) each(query string, scan func(*sql.Rows) error, args ...any)
 	m.err = errors.Join(m.err, rows.Err())
 }
 
-// table is one with rows of the template.
-type table struct {
-	name    string
-	columns []column
+// copying is the statement that copies one row of the template, once for each
+// of the numbers.
+type copying struct {
+	statement string
+	args      []any
 }
 
-type column struct{ name, typ string }
-
-// tables are those that hold something of a session.
-func (m *multiplier) tables() []table {
-	var all []table
-	for _, name := range []string{"sessions", "people", "events", "seen", "runs", "timers", "gathered"} {
-		t := table{name: name}
+// copies are those of the rows of a kind.
+func (m *multiplier) copies(of mark, p plan) (all []copying) {
+	for _, table := range []string{"sessions", "people", "events", "runs", "timers", "gathered"} { // a meeting is the seq of its session
+		var names, types []string
 		m.each(`SELECT name, type FROM pragma_table_info(?)`, func(r *sql.Rows) error {
-			var c column
-			err := r.Scan(&c.name, &c.typ)
-			t.columns = append(t.columns, c)
+			var name, typ string
+			err := r.Scan(&name, &typ)
+			names, types = append(names, name), append(types, typ)
 			return err
-		}, name)
-		all = append(all, t)
+		}, table)
+		m.each(`SELECT * FROM `+table, func(r *sql.Rows) error {
+			values, into := make([]any, len(names)), make([]any, len(names))
+			for i := range values {
+				into[i] = &values[i]
+			}
+			if err := r.Scan(into...); err != nil {
+				return err
+			}
+			if c, ok := copies(table, names, types, values, of, p); ok {
+				all = append(all, c)
+			}
+			return nil
+		})
 	}
 	return all
 }
 
-// copies is the statement that copies the template's rows of a kind, once for
-// each of the numbers.
-func (t table) copies(of mark, p plan) string {
-	if t.name == "seen" { // hashes of what is nowhere else, in the hours of a month
-		return fmt.Sprintf(`INSERT INTO main.seen SELECT (SELECT max(bucket) FROM template_seen) - (%d - i) * 720 / %d, randomblob(16) FROM numbers`,
-			p.sessions, p.sessions)
-	}
-	var names, values, marked []string
-	join := ""
-	copied := func(column string) string {
-		return fmt.Sprintf(`replace(replace(replace(CAST(t.%s AS TEXT), '%s', printf('%%08d', n.i)), '%s', printf('%%08X', n.i * %d %% (1 << 32))),
-			'%s', printf('%%08d', n.i %% %d))`, column, of.id, of.name, scramble, of.room, p.rooms)
-	}
-	for _, c := range t.columns {
-		text := copied(c.name)
-		switch {
-		case c.name == "seq":
-			continue
-		case c.name == "meeting": // the seq of the session, which is copied before
-			values = append(values, `(SELECT seq FROM main.sessions WHERE key = `+copied("session")+`)`)
-		case c.name == "key" && c.typ == "BLOB":
-			join = ` JOIN hashes h ON h.template = t.key AND h.i = n.i`
-			values = append(values, `h.key`)
-		case c.typ == "BLOB":
-			values = append(values, `CAST(`+text+` AS BLOB)`)
-		case c.typ == "TEXT":
-			values = append(values, `iif(t.`+c.name+` IS NULL, NULL, `+text+`)`)
-			marked = append(marked, fmt.Sprintf(`instr(t.%s, '%s')`, c.name, of.name))
-		default:
-			values = append(values, `t.`+c.name)
+// copies is the statement for one row, if it is of that kind.
+func copies(table string, names, types []string, row []any, of mark, p plan) (c copying, ok bool) {
+	at := func(name string) any {
+		if i := slices.Index(names, name); i >= 0 {
+			return row[i]
 		}
-		names = append(names, c.name)
+		return nil
 	}
-	where := `(` + strings.Join(marked, ` OR `) + `)`
-	if t.name == "events" && of == endedMark() {
-		where += ` AND t.type = 'session_ended'`
+	if table == "events" && of == endedMark() && !p.whole && at("type") != "session_ended" {
+		return c, false
 	}
-	return `INSERT INTO main.` + t.name + ` (` + strings.Join(names, `, `) + `) SELECT ` + strings.Join(values, `, `) +
-		` FROM numbers n CROSS JOIN template_` + t.name + ` t` + join + ` WHERE ` + where
+	var into, exprs []string
+	var join string
+	var joined []any
+	for i, name := range names {
+		expr, args, marked := of.copied(row[i])
+		ok = ok || marked
+		switch {
+		case name == "seq":
+			continue
+		case name == "meeting": // the seq of the session, which is copied before
+			expr, args, _ = of.copied(at("session"))
+			expr = `(SELECT seq FROM main.sessions WHERE key = ` + expr + `)`
+		case name == "key" && types[i] == "BLOB":
+			expr, args = `h.key`, nil
+			join, joined = ` JOIN hashes h ON h.template = ? AND h.i = n.i`, []any{row[i]}
+		case types[i] == "BLOB" && row[i] != nil:
+			expr = `CAST(` + expr + ` AS BLOB)`
+		}
+		into, exprs, c.args = append(into, name), append(exprs, expr), append(c.args, args...)
+	}
+	c.statement = `INSERT INTO main.` + table + ` (` + strings.Join(into, `, `) + `) SELECT ` + strings.Join(exprs, `, `) + ` FROM numbers n` + join
+	c.args = append(c.args, joined...)
+	return c, ok
+}
+
+// copied is the expression of a value for the number n, and whether there is
+// something of a session of this kind in it.
+func (of mark) copied(v any) (expr string, args []any, marked bool) {
+	var text string
+	switch v := v.(type) {
+	case string:
+		text = v
+	case []byte:
+		text = string(v)
+	default:
+		return `?`, []any{v}, false
+	}
+	marks := regexp.MustCompile(of.id + `|` + of.name + `|` + of.room)
+	column := map[string]string{of.id: `n.id`, of.name: `n.name`, of.room: `n.room`}
+	var parts []string
+	from := 0
+	for _, at := range marks.FindAllStringIndex(text, -1) {
+		found := text[at[0]:at[1]]
+		marked = marked || found != of.room
+		parts, args = append(parts, `?`, column[found]), append(args, text[from:at[0]])
+		from = at[1]
+	}
+	return strings.Join(append(parts, `?`), ` || `), append(args, text[from:]), marked
 }
 
 // hashed is a key that is stored as a hash only.

@@ -117,6 +117,9 @@ func message(event, session, room, title string, who int, created, at time.Time)
 	return json.Marshal(m)
 }
 
+// wholeSession is how many events there are of an ended session.
+const wholeSession = 6
+
 // template stores one ended and one open session, as real ones are stored.
 func template(ctx context.Context, dir, rulesText string) (err error) {
 	n, of := 0, endedMark()

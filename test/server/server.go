@@ -5,16 +5,19 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,12 +40,17 @@ type Options struct {
 	Rules string   // file
 	Data  string   // folder; the same one after a crash
 	Env   []string // NAME=value, besides the caller's
+	Args  []string // further flags of gavel serve
+	Log   string   // file for what it writes; "": gavel.log in Data
+	Under []string // what runs Bin, such as strace -D, in the process that is then the server's
 }
 
 // Server is one running gavel. Its methods are safe for concurrent use.
 type Server struct {
 	// Hooks is the base of the webhook endpoint: http://127.0.0.1:34567.
 	Hooks string
+	// Ready is how long it took from its start until it said that it is ready.
+	Ready time.Duration
 
 	cmd    *exec.Cmd
 	api    *http.Client
@@ -67,7 +75,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{log: filepath.Join(o.Data, "gavel.log"), exited: make(chan struct{})}
+	s := &Server{log: cmp.Or(o.Log, filepath.Join(o.Data, "gavel.log")), exited: make(chan struct{})}
 	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		conn.Close()
@@ -75,9 +83,12 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}
 	defer log.Close() // the process has its own copy
 
-	s.cmd = exec.CommandContext(ctx, o.Bin, "serve", "--rules", o.Rules, "--data", o.Data, "--hooks", "127.0.0.1:0")
+	args := append(slices.Clip(o.Under), o.Bin, "serve", "--rules", o.Rules, "--data", o.Data, "--hooks", "127.0.0.1:0")
+	args = append(args, o.Args...)
+	s.cmd = exec.CommandContext(ctx, args[0], args[1:]...)
 	s.cmd.Env = append(append(os.Environ(), "NOTIFY_SOCKET="+notify), o.Env...)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
+	began := time.Now()
 	if err := s.cmd.Start(); err != nil {
 		conn.Close()
 		return nil, err
@@ -91,6 +102,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}()
 	select {
 	case <-ready:
+		s.Ready = time.Since(began)
 	case <-s.exited:
 		return nil, fmt.Errorf("gavel serve ended: %w\n%s", s.exit, s.Log())
 	case <-time.After(30 * time.Second):
@@ -105,8 +117,12 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}}
 	status, err := s.Status(ctx)
 	if err != nil {
-		s.Kill()
-		return nil, err
+		select {
+		case <-s.exited: // by itself: then that is why
+		case <-time.After(time.Second):
+			s.Kill()
+		}
+		return nil, errors.Join(err, s.exit)
 	}
 	s.Hooks = strings.TrimSuffix(status.Hooks, "/")
 	return s, nil
@@ -129,10 +145,19 @@ func listen(conn net.Conn, ready chan<- struct{}) {
 	}
 }
 
+// Pid is the process's id.
+func (s *Server) Pid() int { return s.cmd.Process.Pid }
+
 // Kill ends the process at once, as a crash would, and waits until it is gone.
 func (s *Server) Kill() {
 	_ = s.cmd.Process.Kill() // it is gone already: all the better
 	<-s.exited
+}
+
+// Wait waits until the process has ended by itself and returns how it went.
+func (s *Server) Wait() error {
+	<-s.exited
+	return s.exit
 }
 
 // Stop ends the process as systemd would and returns how it went.
@@ -228,20 +253,29 @@ func (s *Server) Runs(ctx context.Context) ([]Run, error) {
 }
 
 func (s *Server) get(ctx context.Context, path string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gavel"+path, nil)
+	text, err := s.Get(ctx, path)
 	if err != nil {
 		return err
 	}
-	res, err := s.api.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: %s", path, res.Status)
-	}
-	if err := json.NewDecoder(res.Body).Decode(into); err != nil {
+	if err := json.Unmarshal(text, into); err != nil {
 		return fmt.Errorf("GET %s: %w", path, err)
 	}
 	return nil
+}
+
+// Get asks the server's socket for path.
+func (s *Server) Get(ctx context.Context, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gavel"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := s.api.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("GET %s: %s", path, res.Status)
+	}
+	return io.ReadAll(res.Body)
 }

@@ -86,7 +86,7 @@ func (p *Rules) Match(in engine.MatchInput) []engine.Match {
 	m := engine.Match{Rule: ev.Type, Words: p.Words(ev.Type), Branch: engine.BranchThen, First: step(0)}
 	switch ev.Type {
 	case engine.ParticipantJoined:
-		m.Once = key(ev, in.SessionKey, ev.Participant.ID)
+		m.Once, m.OnceSession = key(ev, in.SessionKey, ev.Participant.ID), true
 	case engine.RecordingEnded, engine.ChatMessage:
 		m.Turn = ev.Type + "/" + in.SessionKey
 	case engine.SignalSent:

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gavelhq/gavel/engine/store"
+)
+
+func TestParseRetention(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, tt := range []struct {
+		in   string
+		want store.Retention
+		text string
+	}{
+		{"30d", store.Retention{Events: 30 * day, Runs: 30 * day, Sessions: 30 * day, Traces: 30 * day}, "30d"},
+		{"forever", store.Retention{}, "forever"},
+		{"30d, runs=90d,traces=12h", store.Retention{Events: 30 * day, Runs: 90 * day, Sessions: 30 * day, Traces: 12 * time.Hour}, "30d,runs=90d,traces=12h"},
+		{"forever,traces=1w", store.Retention{Traces: 7 * day}, "forever,traces=7d"},
+		{"1m", store.Retention{Events: time.Minute, Runs: time.Minute, Sessions: time.Minute, Traces: time.Minute}, "1m"},
+	} {
+		got, err := parseRetention(tt.in)
+		if err != nil || got != tt.want {
+			t.Errorf("%s: got %+v, %v", tt.in, got, err)
+		}
+		if text := retentionText(got); text != tt.text {
+			t.Errorf("%s: told as %s, want %s", tt.in, text, tt.text)
+		}
+	}
+	for in, want := range map[string]string{
+		"":                    "duration",
+		"30":                  "duration",
+		"59s":                 "too short",
+		"-1d":                 "duration",
+		"runs=90d":            "others",
+		"30d,rums=1d":         `"rums"`,
+		"30d,runs=1d,runs=2d": "twice",
+		"30d,60d":             "goes first",
+		"runs=1d,30d":         "goes first",
+		"30d,":                "duration",
+	} {
+		if got, err := parseRetention(in); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %+v, %v", in, got, err)
+		}
+	}
+}

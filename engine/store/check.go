@@ -1,0 +1,261 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// Report is what [Check] found out about a database file.
+type Report struct {
+	File   string `json:"file"`
+	Schema int64  `json:"schema"`
+	Older  bool   `json:"older,omitempty"` // than this version: not everything was looked at
+	Full   bool   `json:"full"`
+	Contents
+	Findings []Finding `json:"findings"` // none: the file is as it must be
+}
+
+// Damage is what SQLite finds wrong with the file, "" if there is nothing.
+func (r Report) Damage() string {
+	for _, f := range r.Findings {
+		if f.What == damaged {
+			return f.Where[0]
+		}
+	}
+	return ""
+}
+
+const damaged = "damage"
+
+// Finding is something that is not as it must be.
+type Finding struct {
+	What  string   `json:"what"`  // "runs without their event"
+	Count int      `json:"count"` // how many of them
+	Where []string `json:"where"` // the first ones
+	Do    string   `json:"do"`    // what to do about it
+}
+
+// shownPlaces is how many places a finding names.
+const shownPlaces = 5
+
+// What can be done about a finding.
+const (
+	doRestore = "stop the server, keep a copy of the folder, then restore a backup: gavel restore FILE"
+	doByHand  = "it does not go on by itself: look at it with gavel runs show, and do by hand what it was to do"
+	doLedger  = "another program changed the ledger: compare gavel billing export with that of a backup before you restore one"
+)
+
+// Check looks at the database file at path, the one of a server or a backup,
+// beside a server or without one, and changes nothing. It reports what is
+// damaged, and what names something that is not there. With full it reads every
+// row, otherwise what is unfinished and the ledger. An error means that the
+// file could not be looked at.
+func Check(ctx context.Context, path string, full bool) (Report, error) {
+	return check(ctx, path, full, full)
+}
+
+// check is Check; sound asks SQLite all there is to ask, even if not full.
+func check(ctx context.Context, path string, sound, full bool) (Report, error) {
+	c := &checker{ctx: ctx, sound: sound, full: full, report: Report{File: path, Full: full, Findings: []Finding{}}}
+	db, err := openToRead(path)
+	if err != nil {
+		return c.report, err
+	}
+	defer db.Close()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return c.report, cannotRead(path, err)
+	}
+	defer conn.Close()
+	c.db = conn
+	if c.report.Schema, err = known(ctx, conn, path); err == nil {
+		if err = c.check(); err != nil {
+			err = cannotRead(path, err)
+		}
+	}
+	if damage := (*sqlite.Error)(nil); code(err) == sqlite3.SQLITE_CORRUPT && errors.As(err, &damage) {
+		c.find(damaged, doRestore, damage.Error())
+		err = nil
+	}
+	return c.report, err
+}
+
+// checker is one Check. Everything is read within two transactions: a server
+// beside it cannot start its log over before they end.
+type checker struct {
+	ctx       context.Context
+	db        *sql.Conn
+	sound     bool
+	full      bool
+	gone      deleted
+	revisions map[string]bool
+	report    Report
+}
+
+func (c *checker) check() (err error) {
+	if err := c.integrity(); err != nil || len(c.report.Findings) > 0 {
+		return err // what a damaged file says of itself is worth nothing
+	}
+	if _, err := c.db.ExecContext(c.ctx, "BEGIN"); err != nil { // all of it at one moment
+		return err
+	}
+	defer c.db.ExecContext(context.WithoutCancel(c.ctx), "ROLLBACK") //nolint:errcheck // nothing was written
+	if c.report.Contents, err = contents(c.ctx, c.db); err != nil {
+		return err
+	}
+	if c.report.Older = c.report.Schema < schemaVersion; c.report.Older {
+		return nil // the next start brings it up to date: then there is more to look at
+	}
+	for _, step := range []func() error{c.objects, c.references, c.turns, c.runs, c.timers, c.sessions, c.entries, c.events} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// find notes places that are not as they must be.
+func (c *checker) find(what, do string, places ...string) {
+	if len(places) == 0 {
+		return
+	}
+	all := &c.report.Findings
+	i := len(*all)
+	for n := range *all {
+		if (*all)[n].What == what {
+			i = n
+		}
+	}
+	if i == len(*all) {
+		*all = append(*all, Finding{What: what, Do: do})
+	}
+	f := &(*all)[i]
+	f.Count += len(places)
+	f.Where = append(f.Where, places[:min(len(places), shownPlaces-len(f.Where))]...)
+}
+
+// integrity asks SQLite whether the file is sound.
+func (c *checker) integrity() error {
+	query := "PRAGMA quick_check(20)" // all but whether indexes have what their tables have
+	if c.sound {
+		query = "PRAGMA integrity_check(20)"
+	}
+	said, err := c.texts(query)
+	if err != nil {
+		return err
+	}
+	if len(said) == 1 && said[0] == "ok" {
+		return nil
+	}
+	c.find(damaged, doRestore, said...)
+	return nil
+}
+
+// objects compares the tables, indexes and triggers with those of a new file.
+func (c *checker) objects() error {
+	want, err := newSchema(c.ctx)
+	if err != nil {
+		return err
+	}
+	have, err := c.texts(objectNames)
+	if err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	for _, name := range have {
+		there[name] = true
+	}
+	for _, name := range want {
+		if !there[name] {
+			c.find("tables, indexes or triggers that are missing", doRestore, name)
+		}
+	}
+	return nil
+}
+
+const objectNames = `SELECT type || ' ' || name FROM sqlite_schema`
+
+// newSchema are the names of what a new file has.
+func newSchema(ctx context.Context) ([]string, error) {
+	db, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1) // each would have a database of its own
+	if err := migrate(ctx, db, ":memory:"); err != nil {
+		return nil, err
+	}
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return (&checker{ctx: ctx, db: conn}).texts(objectNames)
+}
+
+// each calls scan for every row of a query.
+func (c *checker) each(query string, scan func(*sql.Rows) error, args ...any) error {
+	rows, err := c.db.QueryContext(c.ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	return scanAll(rows, scan)
+}
+
+// texts are the values of a query's only column.
+func (c *checker) texts(query string, args ...any) (all []string, err error) {
+	err = c.each(query, func(r *sql.Rows) error {
+		var x string
+		err := r.Scan(&x)
+		all = append(all, x)
+		return err
+	}, args...)
+	return all, err
+}
+
+// openToRead opens the file at path for reading.
+func openToRead(path string) (*sql.DB, error) {
+	switch info, err := os.Stat(path); {
+	case err != nil:
+		return nil, fmt.Errorf("cannot open %s: %w", path, reason(err))
+	case info.IsDir():
+		return nil, fmt.Errorf("cannot open %s: it is a folder: name the file in it", path)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("cannot open %s: it is not a file", path)
+	}
+	settings := "mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)"
+	log, err := os.Stat(path + "-wal")
+	if (err != nil || log.Size() == 0) && filepath.Base(path) != fileName {
+		// Nobody writes to it: nothing is to be left beside it, and the folder
+		// may be read-only. A store's own file may get a server at any moment.
+		settings += "&immutable=1"
+	}
+	db, err := sql.Open("sqlite", dsn(path, settings))
+	if err != nil {
+		return nil, cannotRead(path, err)
+	}
+	db.SetMaxOpenConns(1)
+	return db, nil
+}
+
+// fileError says in people's words what is wrong with a file.
+type fileError struct {
+	text string
+	err  error
+}
+
+func (e *fileError) Error() string { return e.text }
+
+func (e *fileError) Unwrap() error { return e.err }
+
+func cannotRead(path string, err error) error {
+	return &fileError{"cannot read " + path + ": " + explain(err), err}
+}

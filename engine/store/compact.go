@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+)
+
+// Compacted is what [Compact] did.
+type Compacted struct {
+	Report
+	Before int64 `json:"size_before"` // bytes
+}
+
+// Compact writes the store in dir anew without the room that deleted rows have
+// left in it, while no server runs there. The new file takes the place of the
+// old one when it is complete and has been read back: a crash leaves one or the
+// other.
+func Compact(ctx context.Context, dir string) (Compacted, error) {
+	path := filepath.Join(dir, fileName)
+	db, err := openToRead(path) // before a folder is made for it
+	if err != nil {
+		return Compacted{}, err
+	}
+	_, err = known(ctx, db, path)
+	if err = errors.Join(err, db.Close()); err != nil {
+		return Compacted{}, err
+	}
+	f, err := lockFolder(dir)
+	if err != nil {
+		return Compacted{}, err
+	}
+	defer f.close()
+	if err := fold(path); err != nil {
+		return Compacted{}, err
+	}
+	p, err := newPartial(path)
+	if err != nil {
+		return Compacted{}, err
+	}
+	defer p.close()
+	before, err := p.vacuum(ctx, path)
+	if err != nil {
+		return Compacted{}, cannotWrite(path, err)
+	}
+	after, err := check(ctx, p.path, true, false)
+	if err != nil {
+		return Compacted{}, err
+	}
+	if damage := after.Damage(); damage != "" {
+		return Compacted{}, fmt.Errorf("%s is damaged, and stays as it is: %s: %s", path, damage, doRestore)
+	}
+	out := Compacted{after, before.Size}
+	out.File = path
+	if before.Size = after.Size; before != after.Contents {
+		return Compacted{}, cannotWrite(path, fmt.Errorf("the new file holds %+v instead of %+v: check the disk", after.Contents, before))
+	}
+	return out, p.publish()
+}
+
+// vacuum writes what is in the file at path to p, and says what that is.
+func (p *partial) vacuum(ctx context.Context, path string) (c Contents, err error) {
+	db, err := sql.Open("sqlite", dsn(path, "mode=ro&_pragma=busy_timeout(5000)"))
+	if err != nil {
+		return c, err
+	}
+	defer db.Close()
+	if c, err = contents(ctx, db); err != nil {
+		return c, err
+	}
+	var unused int64
+	if err := db.QueryRowContext(ctx, unusedBytes).Scan(&unused); err != nil {
+		return c, err
+	}
+	if err := room(filepath.Dir(path), c.Size-unused); err != nil {
+		return c, err
+	}
+	_, err = db.ExecContext(ctx, `VACUUM INTO ?`, p.path)
+	return c, err
+}

@@ -1,0 +1,231 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gavelhq/gavel/engine"
+)
+
+// many sends n events that each make a run of a session of its own.
+func (h *harness) many(t *testing.T, n int) (ids []string) {
+	t.Helper()
+	for range n {
+		ids = append(ids, h.send(t, event(engine.ParticipantJoined, fmt.Sprint("s", h.n.Add(1)), "p")))
+	}
+	return ids
+}
+
+// hold records a run as held for target, until due.
+func (h *harness) hold(t *testing.T, r *engine.Run, target string, due time.Duration) {
+	t.Helper()
+	now := time.Now()
+	r.State, r.Due, r.Updated = engine.RunRetrying, now.Add(due), now
+	r.Held = &engine.Held{Target: target, Since: now, Down: true}
+	h.record(t, r, engine.Result{})
+}
+
+// line lets runs wait for the target "x" until they are called, in memory or
+// held, and notes in which order they were called.
+type line struct {
+	*harness
+	t      *testing.T
+	aside  bool
+	mu     sync.Mutex
+	called []string
+}
+
+func (l *line) advance(d engine.Due) {
+	if d.Called == "x" {
+		l.mu.Lock()
+		l.called = append(l.called, d.Run.ID)
+		l.mu.Unlock()
+		d.Run.Held = nil
+		l.finish(l.t, d.Run)
+		return
+	}
+	if l.aside {
+		if !l.SetAside(d.Run.ID, "x", time.Time{}) {
+			l.t.Errorf("run %s cannot be set aside", d.Run.ID)
+		}
+		return
+	}
+	l.hold(l.t, d.Run, "x", 24*time.Hour)
+}
+
+func (l *line) calls(n int, want ...string) {
+	l.t.Helper()
+	l.Call("x", n)
+	synctest.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !slices.Equal(l.called, want) {
+		l.t.Errorf("called %v, want %v", l.called, want)
+	}
+	l.called = nil
+}
+
+// Runs that wait for a target are handed out when it is called, oldest first,
+// and not before.
+func testLine(t *testing.T, h *harness, aside bool) {
+	synctest.Test(t, func(t *testing.T) {
+		h.start(t)
+		l := &line{harness: h, t: t, aside: aside}
+		ids := h.many(t, 100)
+		stop := h.dispatch(t, 1, l.advance)
+		pass(time.Hour)
+		synctest.Wait()
+		l.calls(0)
+		l.calls(1, ids[0])
+		l.calls(3, ids[1:4]...)
+		if h.Call("y", 1) {
+			t.Error("a run may wait for y")
+		}
+		l.calls(1000, ids[4:]...)
+		l.calls(1)
+		if h.Call("x", 1) {
+			t.Error("a run may wait for x")
+		}
+		id := h.many(t, 1)
+		synctest.Wait()
+		l.calls(1, id...)
+		stop()
+		h.Close()
+	})
+}
+
+func testSetAside(t *testing.T, h *harness) { testLine(t, h, true) }
+
+func testHeld(t *testing.T, h *harness) { testLine(t, h, false) }
+
+// A run that is called and set aside again is the first of its line.
+func testSetAsideAgain(t *testing.T, h *harness) {
+	synctest.Test(t, func(t *testing.T) {
+		h.start(t)
+		l := &line{harness: h, t: t, aside: true}
+		ids := h.many(t, 3)
+		again := true
+		stop := h.dispatch(t, 1, func(d engine.Due) {
+			if d.Called == "x" && again {
+				again = false
+				h.SetAside(d.Run.ID, "x", time.Time{})
+				return
+			}
+			l.advance(d)
+		})
+		synctest.Wait()
+		l.calls(1)
+		l.calls(3, ids...)
+		stop()
+		h.Close()
+	})
+}
+
+// After a restart what was set aside can go on at once, and one of the runs
+// that were held for a target: the others when it is called.
+func testLineRestart(t *testing.T, h *harness) {
+	synctest.Test(t, func(t *testing.T) {
+		h.start(t)
+		aside, held := h.many(t, 1)[0], h.many(t, 3)
+		stop := h.dispatch(t, 4, func(d engine.Due) {
+			if d.Run.ID == aside {
+				h.SetAside(d.Run.ID, "x", time.Time{})
+				return
+			}
+			h.hold(t, d.Run, "x", 24*time.Hour)
+		})
+		synctest.Wait()
+		stop()
+		h.restart(t)
+		got := map[string]string{}
+		l := &line{harness: h, t: t}
+		stop = h.dispatch(t, 1, func(d engine.Due) {
+			got[d.Run.ID] = d.Called
+			if d.Called != "" && (d.Run.Held == nil || d.Run.Held.Target != "x") {
+				t.Errorf("held: %+v", d.Run.Held)
+			}
+			if d.Run.ID == aside {
+				h.finish(t, d.Run)
+				return
+			}
+			l.advance(d)
+		})
+		synctest.Wait()
+		if len(got) != 2 || got[held[0]] != "x" || got[aside] != "" {
+			t.Errorf("handed out %v", got)
+		}
+		l.called = nil
+		l.calls(2, held[1:]...)
+		stop()
+		h.Close()
+	})
+}
+
+// A held run that nobody calls comes when it is due, and is not called again.
+func testHeldDue(t *testing.T, h *harness) {
+	synctest.Test(t, func(t *testing.T) {
+		h.start(t)
+		began := time.Now()
+		var at []time.Duration
+		id := h.many(t, 1)[0]
+		stop := h.dispatch(t, 4, func(d engine.Due) {
+			at = append(at, time.Since(began))
+			if len(at) == 1 {
+				h.hold(t, d.Run, "x", time.Hour)
+				return
+			}
+			d.Run.Held = nil
+			h.retry(t, d.Run, time.Hour)
+		})
+		pass(61 * time.Minute)
+		synctest.Wait()
+		h.Call("x", 5)
+		synctest.Wait()
+		if len(at) != 2 || at[1] < time.Hour {
+			t.Errorf("came %v", at)
+		}
+		h.state(t, id, engine.RunRetrying)
+		stop()
+		h.Close()
+	})
+}
+
+// A run stands in a line for as long as it may.
+func testSetAsideUntil(t *testing.T, h *harness) {
+	synctest.Test(t, func(t *testing.T) {
+		h.start(t)
+		began := time.Now()
+		var mu sync.Mutex
+		came := 0
+		h.many(t, 1000)
+		stop := h.dispatch(t, 4, func(d engine.Due) {
+			if time.Since(began) < time.Minute {
+				h.SetAside(d.Run.ID, "x", began.Add(time.Minute))
+				return
+			}
+			if d.Called != "" {
+				t.Error("nobody called it")
+			}
+			mu.Lock()
+			came++
+			mu.Unlock()
+			h.finish(t, d.Run)
+		})
+		pass(59 * time.Second)
+		synctest.Wait()
+		if came > 0 {
+			t.Errorf("%d came early", came)
+		}
+		pass(2 * time.Second)
+		synctest.Wait()
+		if came != 1000 {
+			t.Errorf("%d came", came)
+		}
+		stop()
+		h.Close()
+	})
+}

@@ -1,0 +1,119 @@
+package soak
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gavelhq/gavel/test/server"
+)
+
+// sample is what a server needs at a moment.
+type sample struct {
+	at         time.Duration // since the load began
+	resident   int64         // bytes
+	heap       int64         // bytes in use after a collection
+	goroutines int
+	files      int
+	disk       int64 // bytes of the database and its log
+	cpu        time.Duration
+	acked      int
+}
+
+// take looks at the server from outside, and asks it for what cannot be seen
+// from there.
+func take(ctx context.Context, s *server.Server, data string) (sample, error) {
+	var x sample
+	var err error
+	if x.heap, err = heap(ctx, s); err != nil {
+		return x, err
+	}
+	if x.goroutines, err = goroutines(ctx, s); err != nil {
+		return x, err
+	}
+	proc := fmt.Sprintf("/proc/%d/", s.Pid())
+	open, err := os.ReadDir(proc + "fd")
+	if err != nil {
+		return x, err
+	}
+	x.files = len(open)
+	if x.resident, err = resident(proc + "statm"); err != nil {
+		return x, err
+	}
+	if x.cpu, err = used(proc + "stat"); err != nil {
+		return x, err
+	}
+	x.disk, err = size(data)
+	return x, err
+}
+
+// heap is what is in use after a collection.
+func heap(ctx context.Context, s *server.Server) (int64, error) {
+	text, err := s.Get(ctx, "/debug/pprof/heap?gc=1&debug=1")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := bytes.Cut(text, []byte("\n# HeapAlloc = "))
+	number, _, found := bytes.Cut(rest, []byte("\n"))
+	if !found {
+		return 0, fmt.Errorf("the profile of the heap does not say how large it is")
+	}
+	return strconv.ParseInt(string(number), 10, 64)
+}
+
+func goroutines(ctx context.Context, s *server.Server) (n int, err error) {
+	text, err := s.Get(ctx, "/debug/pprof/goroutine?debug=1")
+	if err == nil {
+		_, err = fmt.Sscanf(string(text), "goroutine profile: total %d", &n)
+	}
+	return n, err
+}
+
+// resident reads /proc/PID/statm.
+func resident(path string) (int64, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	var all, pages int64
+	_, err = fmt.Sscan(string(text), &all, &pages)
+	return pages * int64(os.Getpagesize()), err
+}
+
+// used reads the CPU time of /proc/PID/stat: its 14th and 15th field, in
+// hundredths of a second. The second one is a name in brackets.
+func used(path string) (time.Duration, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("%s has %d fields", path, len(fields))
+	}
+	user, err := strconv.ParseInt(fields[11], 10, 64)
+	if err != nil {
+		return 0, err
+	}
+	system, err := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * 10 * time.Millisecond, err
+}
+
+// size is that of the database and its log.
+func size(data string) (int64, error) {
+	files, err := filepath.Glob(filepath.Join(data, "gavel.db*"))
+	var sum int64
+	for _, f := range files {
+		info, statErr := os.Stat(f)
+		if statErr != nil {
+			return 0, statErr
+		}
+		sum += info.Size()
+	}
+	return sum, err
+}
