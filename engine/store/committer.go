@@ -28,9 +28,9 @@ type committer struct {
 
 	pulse    *pulse
 	health   health
-	w        *writer                    // nil after trouble, until it is opened anew
-	sessions lru[string, *session]      // used last
-	events   lru[string, *engine.Event] // stored ones, used last
+	w        *writer            // nil after trouble, until it is opened anew
+	sessions lru[*session]      // used last
+	events   lru[*engine.Event] // stored ones, used last
 	sources  sources
 	turns    turns
 	timers   timers
@@ -88,7 +88,7 @@ const sessionTable = `sessions (seq, key, id, source, room, room_name, status, p
 
 // use makes w the connection that writes and reads what is kept in memory.
 func (c *committer) use(w *writer) error {
-	c.sessions, c.events = newLRU[string, *session](), newLRU[string, *engine.Event]()
+	c.sessions, c.events = newLRU[*session](), newLRU[*engine.Event]()
 	c.whereabouts = whereabouts{}
 	_, err := w.exec(fmt.Sprintf("PRAGMA cache_size = -%d", c.o.Memory/2>>10))
 	if err != nil {
@@ -122,7 +122,7 @@ func (c *committer) loop() {
 	for open := true; open; {
 		jobs = jobs[:0]
 		nap, some := c.nap()
-		trouble, rest := c.health.trouble(c.o.Now())
+		rest, trouble := c.health.trouble(c.o.Now())
 		if trouble != nil && (!some || nap > rest) {
 			nap, some = rest, true
 		}
@@ -158,7 +158,7 @@ func (c *committer) loop() {
 // them cannot be written, each gets a transaction of its own, so that it fails
 // alone.
 func (c *committer) commit(jobs []job) {
-	if trouble, rest := c.health.trouble(c.o.Now()); rest > 0 {
+	if rest, trouble := c.health.trouble(c.o.Now()); rest > 0 {
 		c.refuse(jobs, trouble)
 		return
 	}
@@ -232,8 +232,8 @@ func (c *committer) transact(jobs []job) (b *batch, err error) {
 	if _, err := c.w.exec("COMMIT"); err != nil {
 		return nil, err
 	}
-	c.sessions.trim(cachedSessions)
-	c.events.trim(cachedEvents)
+	c.sessions.trim(c.o.Memory / 8)
+	c.events.trim(c.o.Memory / 16)
 	if b.switched {
 		rules := b.rules
 		c.current.Store(&rules)
@@ -274,7 +274,7 @@ func (c *committer) reopen() error {
 	if err = c.use(w); err == nil {
 		err = c.log.trust(w)
 	}
-	if trouble, _ := c.health.trouble(c.o.Now()); err == nil && !c.log.doubt && code(trouble) == sqlite3.SQLITE_FULL {
+	if _, trouble := c.health.trouble(c.o.Now()); err == nil && !c.log.doubt && code(trouble) == sqlite3.SQLITE_FULL {
 		// The file may have room for what is in the log, which then starts over.
 		err = c.log.judge(copyLog(w))
 	}

@@ -57,6 +57,9 @@ func Compact(ctx context.Context, dir string) (Compacted, error) {
 	if before.Size = after.Size; before != after.Contents {
 		return Compacted{}, cannotWrite(path, fmt.Errorf("the new file holds %+v instead of %+v: check the disk", after.Contents, before))
 	}
+	if err := inherit(p.path); err != nil {
+		return Compacted{}, cannotWrite(path, err)
+	}
 	return out, p.publish()
 }
 

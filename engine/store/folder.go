@@ -38,7 +38,28 @@ func lockFolder(dir string) (*folder, error) {
 	if err != nil {
 		return nil, fail(err)
 	}
+	if err := inherit(lock.Name()); err != nil {
+		lock.Close()
+		return nil, fail(err)
+	}
 	return &folder{path: filepath.Join(dir, fileName), lock: lock}, nil
+}
+
+// inherit gives a file to the owner of its folder: root may look after a store
+// that is another user's.
+func inherit(path string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	return os.Chown(path, int(owner.Uid), int(owner.Gid))
 }
 
 // openFolder locks the folder and makes its database file, readable by this

@@ -54,18 +54,18 @@ func (h *health) mended() (was, say bool) {
 	return was, say
 }
 
-// trouble is why nothing can be written, and how long nothing is tried.
-func (h *health) trouble(now time.Time) (err error, rest time.Duration) {
+// trouble is how long nothing is tried, and why nothing can be written.
+func (h *health) trouble(now time.Time) (rest time.Duration, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.err == nil {
-		return nil, 0
+		return 0, nil
 	}
 	rest = max(0, between-now.Sub(h.tried))
 	if rest > between { // the clock was set back
 		rest = 0
 	}
-	return h.err, rest
+	return rest, h.err
 }
 
 // trial is a transaction that is tried when nobody has anything to write.
@@ -86,7 +86,7 @@ func (s *SQLite) Writable() error {
 		return err
 	}
 	now := s.committer.o.Now()
-	if err, _ := s.committer.health.trouble(now); err != nil {
+	if _, err := s.committer.health.trouble(now); err != nil {
 		return unavailable(s.path, err)
 	}
 	if took := s.committer.queue.busy(now); took > stuck {

@@ -77,11 +77,11 @@ func TestTroubleIsSaidOnce(t *testing.T) {
 		} else {
 			_, say = h.mended()
 		}
-		if _, rest := h.trouble(now); say != step.say || (rest > 0) != step.rest {
+		if rest, _ := h.trouble(now); say != step.say || (rest > 0) != step.rest {
 			t.Errorf("step %d: said %t, rests for %s", i, say, rest)
 		}
 	}
-	if _, rest := h.trouble(now.Add(-time.Hour)); rest > between {
+	if rest, _ := h.trouble(now.Add(-time.Hour)); rest > between {
 		t.Errorf("it rests for %s when the clock was set back", rest)
 	}
 }

@@ -41,7 +41,7 @@ func (x tx) Event(id string) (*engine.Event, error) {
 		return nil, nil
 	}
 	if len(found.Raw) <= cachedSize {
-		b.events.put(id, found)
+		b.events.put(id, found, eventSize+2*len(found.Raw))
 	}
 	return copied(found), nil
 }

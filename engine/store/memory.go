@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	// cachedEvents is how many stored events stay in memory: the rules of a
-	// hold look at the event that set it with every later one. cachedSize is
-	// how many bytes of payload each may have.
-	cachedEvents = 4096
-	cachedSize   = 8 << 10
+	// cachedSize is how many bytes of payload a stored event may have to stay in
+	// memory: the rules of a hold look at the event that set it with every later
+	// one. eventSize is roughly what it takes besides.
+	cachedSize = 8 << 10
+	eventSize  = 4 << 10
 	// maxEvents is how many stored events a look back finds at most, and
 	// maxScanned among how many it searches for them.
 	maxEvents  = 1000

@@ -49,9 +49,13 @@ func Restore(ctx context.Context, file, dir string, now func() time.Time) (Resto
 		return Restored{}, err
 	}
 	defer f.close()
-	copied, err := snapshot(ctx, file, filepath.Join(dir, restoredName), func() time.Time { return report.Taken })
+	restored := filepath.Join(dir, restoredName)
+	copied, err := snapshot(ctx, file, restored, func() time.Time { return report.Taken })
 	if err != nil {
 		return Restored{}, err
+	}
+	if err := inherit(restored); err != nil {
+		return Restored{}, cannotWrite(restored, err)
 	}
 	if err := fold(path); err != nil {
 		return Restored{}, err

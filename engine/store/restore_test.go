@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -277,4 +278,29 @@ func (l *logged) text() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.all.String()
+}
+
+// Root may restore the store of a service, whose user has to be able to use it.
+func TestRestoreByRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "a.db")
+	backup(t, filled(t), file)
+	const nobody = 65534
+	if err := os.Chown(dir, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Restore(context.Background(), file, dir, atRestore); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{fileName, "lock"} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if owner, ok := info.Sys().(*syscall.Stat_t); !ok || owner.Uid != nobody || owner.Gid != nobody {
+			t.Errorf("%s belongs to %+v", name, info.Sys())
+		}
+	}
 }

@@ -10,8 +10,14 @@ import (
 	"github.com/gavelhq/gavel/engine"
 )
 
-// cachedSessions is how many sessions stay in memory between batches.
-const cachedSessions = 20_000
+// sessionSize is roughly what a session takes in memory, besides twice its
+// text, and each of its people.
+const (
+	sessionSize = 2 << 10
+	personSize  = 1 << 10
+)
+
+func sizeOfSession(text int, people int) int { return sessionSize + 2*text + people*personSize }
 
 // roomSessions is how many of a room's sessions an event without a session id
 // is compared with.
@@ -83,7 +89,7 @@ func (b *batch) session(ev *engine.Event) (*session, error) {
 func (b *batch) newSession(state *engine.SessionState) *session {
 	b.lastSession++
 	s := &session{seq: b.lastSession, state: state}
-	b.sessions.put(state.Key, s)
+	b.sessions.put(state.Key, s, sessionSize)
 	delete(b.absent, state.Key)
 	room := roomKey{state.Source, state.Room.ID}
 	b.byRoom[room] = append(b.byRoom[room], s)
@@ -123,6 +129,7 @@ func (b *batch) load(key string) (*session, error) {
 		return s, nil
 	}
 	s := &session{state: &engine.SessionState{People: map[string]*engine.Person{}}}
+	length := 0
 	err := b.w.each(`SELECT seq, id, room, room_name, status, present, coalesce(look, 0), state FROM sessions WHERE key = ?`,
 		[]any{key}, func(r *sql.Rows) error {
 			var text sql.RawBytes
@@ -131,6 +138,7 @@ func (b *batch) load(key string) (*session, error) {
 			if err := r.Scan(&s.seq, &c.id, &c.room, &c.roomName, &c.status, &c.present, &c.look, &text); err != nil {
 				return err
 			}
+			length = len(text)
 			return decode(text, s.state)
 		})
 	if err != nil || !s.row.stored {
@@ -141,7 +149,7 @@ func (b *batch) load(key string) (*session, error) {
 		return nil, wrap(err, "people of session "+key)
 	}
 	s.open, s.present = s.state.Status() == engine.Active, s.state.Crowd.Present
-	b.sessions.put(key, s)
+	b.sessions.put(key, s, sizeOfSession(length, len(s.state.People)))
 	return s, nil
 }
 
@@ -270,6 +278,10 @@ func (b *batch) gatherSession(s *session) error {
 	}
 	into.add(s.seq, x.Key, row.id, x.Source, row.room, row.roomName, row.status, row.present, x.Last.UnixMicro(), null(row.look), string(text))
 	s.row, s.dirty, s.replaced, s.idle = row, false, false, false
+	b.sessions.resize(x.Key, sizeOfSession(len(text), len(x.People)))
+	if row.status == engine.Ended {
+		b.sessions.last(x.Key) // little is to be expected of it
+	}
 	return nil
 }
 
