@@ -62,6 +62,7 @@ diff: ## gavel diff over 100,000 stored events: how long it takes
 crash: ## what can go wrong around it, ROUNDS (200) times each: nothing is lost
 	go test -count=1 -v -timeout 4h ./test/faults -rounds $(ROUNDS) -hang 60s
 	go test -count=1 -v -timeout 1h -run '^TestKill$$' ./test/scenario -kills $(ROUNDS)
+	go test -count=1 -v -timeout 1h -run '^TestUpgradeKilled$$' ./engine/store -upgrade-kills 0
 
 SOAK ?= 30m
 SEEDS ?= 1000
@@ -71,14 +72,20 @@ soak: ## SOAK (30m) under load, and SEEDS (1000) virtual days: nothing grows, no
 	go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./test/soak -for $(SOAK)
 	go test -count=1 -v -timeout 3h -run '^TestDay$$' ./test/soak -seeds $(SEEDS)
 
+.PHONY: pressure
+pressure: ## more than it can take: deliveries, bodies, strangers, too little memory, too few files
+	go test -count=1 -v -timeout 30m ./test/pressure -long 5
+
 .PHONY: senders
 senders: ## the platforms' own senders post to a running gavel
 	cd test/senders && go vet ./... && go test -count=1 -v ./...
 
 .PHONY: unit
-unit: ## the systemd unit's exposure, at most 2.0
-	@out=$$(systemd-analyze security --offline=true --threshold=20 --no-pager packaging/systemd/gavel.service) \
-		|| { echo "$$out"; exit 1; }; echo "$$out" | tail -1
+unit: ## the exposure of the systemd units, at most 2.0
+	@for unit in packaging/systemd/*.service; do \
+		out=$$(systemd-analyze security --offline=true --threshold=20 --no-pager $$unit) \
+			|| { echo "$$out"; exit 1; }; echo "$$out" | tail -1; \
+	done
 
 .PHONY: clean
 clean: ## remove what the other targets built

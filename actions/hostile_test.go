@@ -5,14 +5,21 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gavelhq/gavel/engine"
 )
 
 // Whatever a target does, an attempt ends with its deadline and keeps little.
@@ -66,6 +73,10 @@ func TestHostileTargets(t *testing.T) {
 			_ = c.(*net.TCPConn).CloseWrite()
 			hang(c)
 		},
+		"reset": func(c net.Conn) {
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
+			_ = c.(*net.TCPConn).SetLinger(0)
+		},
 		"no HTTP": func(c net.Conn) { forever(c, big) },
 		"hang up": func(net.Conn) {},
 		"redirect chain": func(c net.Conn) {
@@ -106,6 +117,55 @@ func TestLongAnswerIsASuccessWithoutBody(t *testing.T) {
 	res, err := targets(t)[0].call(t.Context(), Options{AllowNet: loopback}, "http://"+address)
 	if err != nil || res.Status != http.StatusOK || res.Body != nil || !strings.Contains(res.Note, "longer than 256 KiB") {
 		t.Errorf("%v %d %.20s %s", err, res.Status, res.Body, res.Note)
+	}
+}
+
+// A certificate that has expired is no answer, and may be renewed.
+func TestExpiredCertificate(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was asked") }))
+	defer server.Close()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	out := newClient(Options{AllowNet: loopback, Now: time.Now}, nil)
+	out.transport.TLSClientConfig = &tls.Config{RootCAs: roots, Time: func() time.Time { return server.Certificate().NotAfter.Add(time.Hour) }}
+	_, err := callHTTP(t.Context(), out, engine.Call{With: get(server.URL)})
+	if err == nil || engine.IsPermanent(err) || !strings.Contains(err.Error(), "expired") {
+		t.Errorf("%v", err)
+	}
+}
+
+// A target that fails in every way it can, thousands of times, leaves nothing
+// behind: no goroutine (TestMain looks) and no memory.
+func TestManyFailures(t *testing.T) {
+	var n atomic.Int64
+	address := serveRaw(t, func(c net.Conn) {
+		switch n.Add(1) % 4 {
+		case 0: // hangs up
+		case 1:
+			_ = c.(*net.TCPConn).SetLinger(0)
+		case 2:
+			_, _ = io.WriteString(c, "HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno")
+		case 3:
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+		}
+	})
+	out := newClient(Options{AllowNet: loopback, Now: time.Now}, nil)
+	call := engine.Call{With: get("http://" + address)}
+	size := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := size()
+	for range 2_000 {
+		if _, err := callHTTP(t.Context(), out, call); err == nil || engine.IsPermanent(err) {
+			t.Fatalf("%v", err)
+		}
+	}
+	if grown := int64(size()) - int64(before); grown > 4<<20 {
+		t.Errorf("%d KiB are left", grown>>10)
 	}
 }
 

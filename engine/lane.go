@@ -239,13 +239,17 @@ func (l *lanes) judge(x *lane, p *pass, err error, now time.Time) {
 
 // pause keeps everybody out of x for d, then calls one run.
 func (l *lanes) pause(x *lane, now time.Time, d time.Duration) {
-	x.until = now.Add(d)
+	until := now.Add(d)
+	x.until = until
 	if x.wake != nil {
 		x.wake.Stop()
 	}
 	x.wake = time.AfterFunc(d, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		if x.until.Equal(until) { // over, also if the clock was set back
+			x.until = time.Time{}
+		}
 		l.next(x, 1)
 	})
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +15,11 @@ import (
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
+)
+
+var (
+	failing = flag.Int("failing", 1000, "failing steps, for TestRetryTimes")
+	seed    = flag.Uint64("seed", 1, "of the jitter, for TestRetryTimes")
 )
 
 var errRefused = errors.New("connection refused")
@@ -306,6 +313,13 @@ func TestRetryTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newTown(t, engine.Retry{Attempts: 4, First: time.Minute, Max: 10 * time.Minute}, "a")
 		failed := errors.New("500")
+		var mu sync.Mutex
+		jitter := rand.New(rand.NewPCG(*seed, 0))
+		x.rand = func() float64 {
+			mu.Lock()
+			defer mu.Unlock()
+			return jitter.Float64()
+		}
 		x.kinds[0].Service = nil
 		if err := x.store.Close(); err != nil {
 			t.Fatal(err)
@@ -313,7 +327,7 @@ func TestRetryTimes(t *testing.T) {
 		x.open()
 		x.act = func(context.Context, string) error { return failed }
 		stop := x.start()
-		const runs = 1000
+		runs := *failing
 		x.sends("a", runs)
 		pass(time.Hour)
 		synctest.Wait()
@@ -325,7 +339,7 @@ func TestRetryTimes(t *testing.T) {
 			tries := r.Steps[0].Tries
 			for i, want := range []time.Duration{time.Minute, 4 * time.Minute, 10 * time.Minute} {
 				if d := tries[i+1].At.Sub(tries[i].At); d < want*79/100 || d > want*121/100 {
-					t.Errorf("attempt %d came after %s, want %s", i+2, d, want)
+					t.Errorf("attempt %d came after %s, want %s (-seed %d)", i+2, d, want, *seed)
 				}
 			}
 		}

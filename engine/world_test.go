@@ -33,6 +33,7 @@ type world struct {
 	ahead time.Duration // of the engine's clock
 	// over, if set, is laid over the store the engine sees.
 	over func(engine.Store) engine.Store
+	rand func() float64 // default: 0.5
 
 	mu     sync.Mutex
 	errs   map[string][]error
@@ -63,13 +64,20 @@ func (w *world) open() {
 		seen = w.over(st)
 	}
 	w.eng, err = engine.New(engine.Options{
-		Store: seen, Actions: w.kinds, Now: func() time.Time { return time.Now().Add(w.ahead) }, Rand: func() float64 { return 0.5 }, Log: log,
+		Store: seen, Actions: w.kinds, Now: func() time.Time { return time.Now().Add(w.ahead) }, Rand: w.random, Log: log,
 		Load: func([]byte) (engine.Planner, error) { return w.plan, nil },
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.use(w.plan)
+}
+
+func (w *world) random() float64 {
+	if w.rand == nil {
+		return 0.5
+	}
+	return w.rand()
 }
 
 // use changes the rules.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -145,7 +146,13 @@ func FuzzParseJSON(f *testing.F) {
 			if !isVerdict(err, engine.VerdictBadBody) {
 				t.Fatalf("%v is no refusal", err)
 			}
+			if json.Valid(body) && !stricter(err) {
+				t.Fatalf("refused what encoding/json does not: %q: %v", body, err)
+			}
 			return
+		}
+		if most := 16 + len(body)/2; len(v.doc.nodes) > most {
+			t.Fatalf("%d values in %d bytes", len(v.doc.nodes), len(body))
 		}
 		if !json.Valid(body) {
 			t.Fatalf("accepted what encoding/json does not: %q", body)
@@ -154,6 +161,15 @@ func FuzzParseJSON(f *testing.F) {
 			t.Fatalf("%q: got %#v, want %#v", body, got, want)
 		}
 	})
+}
+
+// stricter reports whether a refusal is one of those that encoding/json does not
+// know: the limits, and what two readers could understand differently.
+func stricter(err error) bool {
+	return slices.ContainsFunc([]string{
+		"not with an object", "occurs twice", "NUL", "surrogate", "UTF-8", "a number of more than",
+		"names", "values", "nested more",
+	}, func(reason string) bool { return strings.Contains(err.Error(), reason) })
 }
 
 func parsed(t *testing.T, body string) value {

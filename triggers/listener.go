@@ -13,10 +13,13 @@ import (
 	"time"
 )
 
-// patience is how long we wait for the other end before its connection makes
-// place for others, where places are scarce. Whoever has something to deliver
-// sends it as soon as he is connected, even if his machine is busy.
-const patience = time.Second
+// How long we wait for the other end before its connection makes place for
+// others. Whoever has something to deliver sends it as soon as he is connected,
+// but his machine may be busy.
+const (
+	patience = time.Second            // while there are places
+	scarce   = 250 * time.Millisecond // when there are none
+)
 
 // ListenerOptions bound a Listener. All are required.
 type ListenerOptions struct {
@@ -38,7 +41,10 @@ type Listener struct {
 	freed  chan struct{} // holds one if a place may have become free
 	closed chan struct{}
 	shut   func()
-	failed int // accepts, since the last that did not
+
+	// of Accept
+	failed int       // times, since it was said; 0: nothing to say
+	last   time.Time // it failed
 
 	mu        sync.Mutex
 	strangers *list.List // of *conn, oldest first
@@ -80,16 +86,17 @@ func (l *Listener) Close() error {
 	return l.Listener.Close()
 }
 
-// tell logs when connections begin to fail, and when they no longer do: the
-// server tries again up to a hundred times a second.
+// tell logs when accepting begins to fail, and when it has not for a while: the
+// server tries again many times a second, now and then with success.
 func (l *Listener) tell(err error) {
 	switch {
 	case errors.Is(err, net.ErrClosed):
 	case err != nil:
+		l.last = l.o.Now()
 		if l.failed++; l.failed == 1 {
 			l.o.Log.Error("connections cannot be accepted", "error", err.Error(), "hint", "allow the process more files: LimitNOFILE, ulimit -n")
 		}
-	case l.failed > 0:
+	case l.failed > 0 && l.o.Now().Sub(l.last) > 10*time.Second:
 		l.o.Log.Info("connections are accepted again", "attempts_failed", l.failed)
 		l.failed = 0
 	}
@@ -100,7 +107,7 @@ func (l *Listener) admit(c *conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.strangers.Len()+len(l.known) >= l.o.Most {
-		silent := l.silent()
+		silent := l.silent(l.before(scarce))
 		if silent == nil {
 			return false
 		}
@@ -118,7 +125,7 @@ func (l *Listener) admit(c *conn) bool {
 func (l *Listener) sweep() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before := l.before()
+	before := l.before(patience)
 	for e := l.strangers.Front(); e != nil && l.strangers.Len() > l.o.Strangers; {
 		c := e.Value.(*conn)
 		e = e.Next()
@@ -131,9 +138,9 @@ func (l *Listener) sweep() {
 	}
 }
 
-// silent is a connection from which we hear nothing, nil if there is none.
-func (l *Listener) silent() *conn {
-	before := l.before()
+// silent is a connection from which we hear nothing since before, nil if there
+// is none.
+func (l *Listener) silent(before int64) *conn {
 	for e := l.strangers.Front(); e != nil; e = e.Next() {
 		if c := e.Value.(*conn); c.silent.Load() <= before {
 			return c
@@ -148,8 +155,10 @@ func (l *Listener) silent() *conn {
 	return longest
 }
 
-// before is the time since which we hear nothing of those who are silent.
-func (l *Listener) before() int64 { return l.o.Now().Add(-patience).UnixNano() }
+// before is since when we hear nothing of those for whom patience is over.
+func (l *Listener) before(patience time.Duration) int64 {
+	return l.o.Now().Add(-patience).UnixNano()
+}
 
 // drop closes a connection under its server, who notices. The caller holds l.mu.
 func (l *Listener) drop(c *conn) {
@@ -160,7 +169,7 @@ func (l *Listener) drop(c *conn) {
 // wait waits until it makes sense to look again. It reports whether the
 // listener is still open.
 func (l *Listener) wait() bool {
-	t := time.NewTimer(patience / 20)
+	t := time.NewTimer(scarce / 5)
 	defer t.Stop()
 	select {
 	case <-l.freed:

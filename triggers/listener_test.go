@@ -131,12 +131,12 @@ func TestPlacesAreScarce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		raw, _, r := limited(t, 2, 2)
 		first := raw.dial()
-		<-time.After(patience / 2)
+		<-time.After(scarce / 2)
 		second, began := raw.dial(), time.Now()
 		if got := send(t, raw.dial(), r); got != "HTTP/1.1 200 OK" {
 			t.Error(got)
 		}
-		if waited := time.Since(began); waited < patience/2 || waited > patience || open(first) || !open(second) {
+		if waited := time.Since(began); waited < scarce/2 || waited > scarce || open(first) || !open(second) {
 			t.Errorf("one more waited %s; open: %t %t, want only the second", waited, open(first), open(second))
 		}
 	})
@@ -172,29 +172,38 @@ func TestIdleConnectionsMakePlace(t *testing.T) {
 
 // That no file is left is said once, not at every attempt, and so is its end.
 func TestAcceptErrorsAreToldOnce(t *testing.T) {
-	var log bytes.Buffer
-	none := &net.OpError{Op: "accept", Err: syscall.EMFILE}
-	raw := &dialled{conns: make(chan net.Conn, 1), fails: []error{none, none, none}}
-	l := Limit(raw, ListenerOptions{Most: 1, Strangers: 1, Now: time.Now, Log: slog.New(slog.NewTextHandler(&log, nil))})
-	for range 3 {
-		if _, err := l.Accept(); !errors.Is(err, syscall.EMFILE) {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		none := &net.OpError{Op: "accept", Err: syscall.EMFILE}
+		raw := &dialled{conns: make(chan net.Conn, 1)}
+		l := Limit(raw, ListenerOptions{Most: 9, Strangers: 9, Now: time.Now, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		accepts := func() {
+			defer raw.dial().Close()
+			c, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
 		}
-	}
-	defer raw.dial().Close()
-	c, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Close()
-	l.Close()
-	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
-		t.Error(err)
-	}
-	if lines := strings.Split(strings.TrimSpace(log.String()), "\n"); len(lines) != 2 ||
-		!strings.Contains(lines[0], "too many open files") || !strings.Contains(lines[1], "attempts_failed=3") {
-		t.Errorf("log: %q", lines)
-	}
+		for range 3 {
+			raw.fails = []error{none}
+			if _, err := l.Accept(); !errors.Is(err, syscall.EMFILE) {
+				t.Fatal(err)
+			}
+			accepts()
+		}
+		<-time.After(time.Minute)
+		accepts()
+		accepts()
+		l.Close()
+		if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+		if lines := strings.Split(strings.TrimSpace(log.String()), "\n"); len(lines) != 2 ||
+			!strings.Contains(lines[0], "too many open files") || !strings.Contains(lines[1], "attempts_failed=3") {
+			t.Errorf("log: %q", lines)
+		}
+	})
 }
 
 // Closing ends an Accept that waits for a place.

@@ -196,10 +196,12 @@ func (d *dispatcher) fetch(ctx context.Context, now time.Time) {
 			case !whole: // those before it
 				whole, x.look, x.found = true, true, 0
 			case len(rows) == 0:
+				d.instead(x, target)
 				x.more = false
 				d.wants(x, -x.want)
 				d.some(x, target)
-			default: // workers have them
+			default: // workers have them, or they stand in the line
+				d.instead(x, target)
 				x.found = 0
 			}
 		}
@@ -219,6 +221,15 @@ func (d *dispatcher) handHeld(x *aside, target string, rows []row) {
 		h := &handed{id: r.id, called: target}
 		d.held[r.id] = h
 		d.first.push(h)
+		d.wants(x, -1)
+	}
+}
+
+// instead lets runs in memory go on for those that were called and that the
+// table does not have: nobody calls twice.
+func (d *dispatcher) instead(x *aside, target string) {
+	for x.want > 0 && len(x.aside) > 0 {
+		d.handOut(x, target)
 		d.wants(x, -1)
 	}
 }

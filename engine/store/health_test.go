@@ -116,38 +116,64 @@ func TestRenew(t *testing.T) {
 }
 
 // After the log could not be copied, its index is made anew before any more of
-// it is, and nobody notices.
+// it is. Somebody who reads all along keeps the old one in use, and nothing is
+// copied until he has ended.
 func TestCopyingFails(t *testing.T) {
+	ctx := context.Background()
 	s := inUse(t, t.TempDir())
 	deliver := func(key string) {
 		t.Helper()
-		if _, err := s.Accept(context.Background(), delivery(key)); err != nil {
+		if _, err := s.Accept(ctx, delivery(key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	doubt := func() (doubt bool) {
+		t.Helper()
+		if err := probe(s, func(b *batch) error { doubt = b.log.doubt; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return doubt
+	}
+	fail := func() {
+		t.Helper()
+		err := probe(s, func(b *batch) error { b.log.copied <- faulty(t); return nil })
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	deliver("a")
-	var before *writer
-	err := probe(s, func(b *batch) error {
-		before = b.w
-		b.log.copied <- faulty(t)
-		return nil
-	})
+	w, err := openWriter(s.path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	deliver("b") // opens it anew
-	if err := probe(s, func(b *batch) error {
-		if b.w == before {
-			t.Error("the connection is the same")
-		}
-		if b.log.doubt {
-			t.Error("it is still in doubt")
-		}
-		return nil
-	}); err != nil {
+	err = copyLog(w) // noted in the index
+	w.close()
+	if err != nil {
 		t.Fatal(err)
 	}
-	if got := figures(t, s.Reader); got.Events != 2 {
+	deliver("b")
+
+	reading, err := s.db.BeginTx(ctx, nil)
+	if err == nil {
+		_, err = reading.QueryContext(ctx, `SELECT 1`)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	fail()
+	deliver("c")
+	if !doubt() {
+		t.Error("there is no doubt, although the index is still the old one")
+	}
+	if err := reading.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	fail()
+	deliver("d")
+	if doubt() {
+		t.Error("there is still doubt, although nobody used the index")
+	}
+	if got := figures(t, s.Reader); got.Events != 4 {
 		t.Errorf("stored %+v", got)
 	}
 }

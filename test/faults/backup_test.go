@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -216,5 +217,53 @@ func restores(t *testing.T, bin, file string, want []string) {
 	}
 	if len(there) == 0 {
 		t.Error("the backup is empty")
+	}
+}
+
+// A backup that cannot be written says why, leaves nothing, and leaves the
+// backup alone that is there.
+func TestBackupCannotBeWritten(t *testing.T) {
+	needs(t, true, "mount", "umount", "strace")
+	bin, data := binary(t), t.TempDir()
+	fixture, err := os.ReadFile(filepath.Join("..", "..", "engine", "store", "testdata", "schema-0001.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(data, "gavel.db"), fixture, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name   string
+		make   func(dir string)
+		inject string // into what is done to the copy
+		says   string
+	}{
+		{"no room", func(dir string) { run(t, "dd", "if=/dev/zero", "of="+filepath.Join(dir, "full"), "bs=1k", "count=900") }, "", "are free: free some space"},
+		{"read-only", func(dir string) { run(t, "mount", "-o", "remount,ro", dir) }, "", "read-only file system"},
+		{"full after all", nil, "pwrite64:error=ENOSPC:when=8+", "the disk is full: free some space"},
+		{"cannot be flushed", nil, "fsync:error=EIO", "the disk reports an error"},
+		{"cannot be named", nil, "renameat:error=EIO", "input/output error"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := ram(t, 2)
+			run(t, bin, "backup", "--data", data, filepath.Join(dir, "a.db"))
+			if tc.make != nil {
+				tc.make(dir)
+			}
+			file := filepath.Join(dir, "a.db")
+			args := []string{bin, "backup", "--data", data, "--force", file}
+			if call, _, some := strings.Cut(tc.inject, ":"); some {
+				args = append([]string{"strace", "-f", "-qq", "-o", "/dev/null", "-P", file + ".partial", "-e", "trace=" + call, "-e", "inject=" + tc.inject}, args...)
+			}
+			cmd := exec.Command(args[0], args[1:]...)
+			out, err := cmd.CombinedOutput()
+			if err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), tc.says) {
+				t.Errorf("%v: %s", err, out)
+			}
+			if left, err := filepath.Glob(filepath.Join(dir, "*.partial")); err != nil || len(left) > 0 {
+				t.Errorf("left %q (%v)", left, err)
+			}
+			run(t, bin, "store", "check", "--full", file)
+		})
 	}
 }

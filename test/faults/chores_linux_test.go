@@ -31,7 +31,7 @@ func TestKillChores(t *testing.T) {
 	for _, c := range chores(t) {
 		t.Run(c.name, func(t *testing.T) {
 			steps := c.steps(t, bin)
-			at := random.Perm(steps)[:min(steps, rounds(5, 200))]
+			at := random.Perm(steps)[:min(steps, rounds(5, 1000))]
 			t.Logf("killed before %d of %d steps", len(at), steps)
 			for _, n := range at {
 				dir := t.TempDir()

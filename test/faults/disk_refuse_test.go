@@ -8,11 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/gavelhq/gavel/engine/store"
+	"github.com/gavelhq/gavel/test/server"
 	"github.com/gavelhq/gavel/test/witness"
 )
 
@@ -112,41 +114,64 @@ func forbid(z *siege) (heal func()) {
 	}
 }
 
-// TestDiskFailsOnce lets single writes and flushes fail, among those of a
-// server under load. What was to be written then is not acknowledged, and all
-// goes on at once.
+// TestDiskFailsOnce lets a write or a flush fail at a moment that has nothing to
+// do with what the server is doing. What was to be written then is refused, and
+// all goes on at once.
 func TestDiskFailsOnce(t *testing.T) {
-	needs(t, true, "strace")
 	for _, tc := range []struct {
 		name, calls, what string
-		all               int // calls, of which each fails in a round of its own
+		all               int
 	}{
 		{"no space for a write", "pwrite64", "error=ENOSPC", 300},
 		{"an error at a flush", "fsync,fdatasync", "error=EIO", 100},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			seed := first(t)
-			z := besiegeOn(t, filepath.Join(t.TempDir(), "data"), witness.Options{Seed: seed})
+			z := besiegeOn(t, filepath.Join(t.TempDir(), "data"), witness.Options{Seed: first(t)})
 			z.up()
 			z.acks(50, 20*time.Second)
 			n := rounds(2, tc.all)
-			failed := 0
 			var slowest time.Duration
 			for i := range n {
-				refused, at := z.w.Refused(), 1+i*tc.all/n
-				heal := z.inject(tc.calls, fmt.Sprintf("%s:when=%d", tc.what, at))
-				z.acks(20+at/4, heals)
+				refused := z.w.Refused()
+				// Each thread has a few more calls until then.
+				heal := z.inject(tc.calls, fmt.Sprintf("%s:when=%d+", tc.what, 1+i%6))
+				z.until("a delivery refused", 20*time.Second, func() bool { return z.w.Refused() > refused })
 				heal()
 				slowest = max(slowest, z.acks(1, heals))
-				if z.w.Refused() > refused {
-					failed++
-				}
 			}
 			z.end()
-			t.Logf("%d rounds, in %d of them deliveries were refused, acknowledged again after %s at most", n, failed, slowest)
-			if failed == 0 {
-				t.Error("nothing was ever refused")
+			t.Logf("%d rounds, acknowledged again after %s at most", n, slowest)
+		})
+	}
+}
+
+// TestDiskFailsAtStart lets writes or flushes fail from the nth on while a
+// server makes its database. It says why it cannot start, and the next one,
+// when they do not fail, does.
+func TestDiskFailsAtStart(t *testing.T) {
+	needs(t, true, "strace")
+	seed := first(t)
+	for i := range rounds(4, 100) {
+		calls, what, says := "pwrite64", "error=ENOSPC", "the disk is full"
+		if i%2 == 1 {
+			calls, what, says = "fsync,fdatasync", "error=EIO", "the disk reports an error"
+		}
+		nth := 1 + i/2*3
+		t.Run(fmt.Sprintf("%s from number %d on", calls, nth), func(t *testing.T) {
+			z := besiegeOn(t, filepath.Join(t.TempDir(), "data"), witness.Options{Seed: seed + uint64(i)})
+			o := z.o
+			o.Under = []string{"strace", "-D", "-f", "--seccomp-bpf", "-o", os.DevNull,
+				"-e", "trace=" + calls, "-e", fmt.Sprintf("inject=%s:%s:when=%d+", calls, what, nth)}
+			s, err := server.Start(z.ctx, o)
+			switch {
+			case err == nil: // that many were not needed
+				s.Kill()
+			case foreign.MatchString(err.Error()) || !strings.Contains(err.Error(), says):
+				t.Errorf("it says %v", err)
 			}
+			z.up()
+			z.acks(20, 10*time.Second)
+			z.end()
 		})
 	}
 }

@@ -36,35 +36,23 @@ func TestMemoryCap(t *testing.T) {
 		}
 		return all
 	}
-	before := play(2*time.Second, usual)
+	before := play(time.Second, usual)
 
-	burst := play(time.Duration(*long)*5*time.Second,
+	burst := play(time.Duration(*long)*3*time.Second,
 		stream{deliver: retrying(1000), from: 1_000_000, rate: 3000, clients: 400},
 		stream{deliver: retrying(900_000), from: 2_000_000, rate: 60, clients: 60},
 	)
 	now, most := memory(t, s)
-	t.Logf("before: %s; the burst: %s; large bodies: %s; memory %s, at most %s; the group had at most %s MiB",
+	t.Logf("before: %s; the burst: %s; large bodies: %s; memory %s, at most %s; the group had at most %s bytes",
 		before[0], burst[0], burst[1], mib(now), mib(most), strings.TrimSpace(read(t, group, "memory.max_usage_in_bytes", "memory.peak")))
-	for _, a := range burst {
-		if n := a.status[200] + a.status[503]; a.broken > 0 || len(a.status) > 2 || n == 0 || a.accepted() == 0 {
+	for i, a := range burst {
+		// Who is refused in the middle of a large body may not get to read it.
+		if n := a.status[200] + a.status[503]; i == 0 && a.broken > 0 || len(a.status) > 2 || n == 0 || a.accepted() == 0 {
 			t.Errorf("the burst: %s, want 200 and 503 only", a)
 		}
 	}
 
-	over := time.Now()
-	usual.from = 3_000_000
-	for {
-		after := play(time.Second, usual)[0]
-		usual.from += 1_000_000
-		if len(after.status) == 1 && after.broken == 0 && after.p(99) < 250*time.Millisecond {
-			t.Logf("recovered after %s: %s", time.Since(over).Round(time.Millisecond), after)
-			break
-		}
-		if time.Since(over) > 10*time.Second {
-			t.Errorf("still not recovered: %s", after)
-			break
-		}
-	}
+	recovers(t, s, usual, 10*time.Second)
 	if killed := read(t, group, "memory.oom_control", "memory.events"); !strings.Contains(killed, "oom_kill 0") {
 		t.Errorf("the group: %s", killed)
 	}

@@ -14,19 +14,20 @@ import (
 // not; runs complete; and memory stays as it is.
 func TestReservedShare(t *testing.T) {
 	needs(t, false, "strace")
+	t.Parallel()
 	o := options(t)
 	o.Under = []string{"strace", "-D", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf",
-		"-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:delay_enter=200000"}
+		"-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:delay_enter=100000"}
 	o.Env = append(o.Env, "GOMEMLIMIT=128MiB")
 	s := start(t, o)
 	usual := stream{deliver: once, rate: 20, clients: 20}
-	ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), time.Second)
 	usual.run(ctx, s.Hooks)
 	stop()
 
-	ctx, stop = context.WithTimeout(t.Context(), time.Duration(*long)*6*time.Second)
+	ctx, stop = context.WithTimeout(t.Context(), time.Duration(*long)*4*time.Second)
 	defer stop()
-	flood := stream{deliver: retrying(10_000), from: 1_000_000, rate: 4000, clients: 400}
+	flood := stream{deliver: retrying(10_000), from: 1_000_000, rate: 2000, clients: 400}
 	usual.from = 2_000_000
 	var flooded, kept *answers
 	var sending sync.WaitGroup

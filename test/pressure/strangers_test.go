@@ -31,7 +31,7 @@ func TestStrangers(t *testing.T) {
 			}
 			s := start(t, options(t))
 			good := stream{deliver: retrying(1000), rate: 400, clients: 8}
-			ctx, stop := context.WithTimeout(t.Context(), 3*time.Second)
+			ctx, stop := context.WithTimeout(t.Context(), time.Second)
 			warm := good.run(ctx, s.Hooks)
 			stop()
 			_, before := memory(t, s) // it takes as much without strangers
@@ -53,8 +53,9 @@ func TestStrangers(t *testing.T) {
 			_, most := memory(t, s)
 			t.Logf("before: %s; opened in %s, dropped after %s; meanwhile %s; memory %s, at most +%s", warm,
 				opened.Round(time.Millisecond), dropped.Round(time.Millisecond), got, mib(before), mib(most-before))
-			if len(got.status) != 1 || got.broken > 0 || got.p(99) > 250*time.Millisecond {
-				t.Errorf("meanwhile: %s; want all accepted, p99 below 250ms", got)
+			slowest := max(250*time.Millisecond, 4*warm.p(99)) // other tests may be running
+			if len(got.status) != 1 || got.broken > 0 || got.p(99) > slowest {
+				t.Errorf("meanwhile: %s; want all accepted, p99 at most %s", got, slowest)
 			}
 			if most-before > c.grows<<20 {
 				t.Errorf("the process grew by %s, want at most %d MiB", mib(most-before), c.grows)

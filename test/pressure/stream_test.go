@@ -7,9 +7,11 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/gavelhq/gavel/test/load"
+	"github.com/gavelhq/gavel/test/server"
 )
 
 // stream sends deliveries at a rate, whether or not they are answered.
@@ -100,6 +102,27 @@ func (a *answers) accepted() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.status[200]
+}
+
+// recovers waits until a second of x is accepted as if nothing had been, on new
+// connections, and commands are answered.
+func recovers(t *testing.T, s *server.Server, x stream, within time.Duration) {
+	t.Helper()
+	for began := time.Now(); ; {
+		x.from += 10_000_000
+		ctx, stop := context.WithTimeout(t.Context(), time.Second)
+		a := x.run(ctx, s.Hooks)
+		stop()
+		_, err := s.Status(t.Context())
+		if len(a.status) == 1 && a.accepted() > 0 && a.broken == 0 && a.p(99) < 250*time.Millisecond && err == nil {
+			t.Logf("recovered after %s: %s", time.Since(began).Round(time.Millisecond), a)
+			return
+		}
+		if time.Since(began) > within {
+			t.Errorf("not recovered after %s: %s; the socket: %v", time.Since(began), a, err)
+			return
+		}
+	}
 }
 
 // p is the latency that so many percent are below.

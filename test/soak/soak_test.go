@@ -129,6 +129,7 @@ func (s *soak) brokenIn(ctx context.Context) (sample, error) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for n := 0; err == nil && n < 10; n++ { // what has to close has time to
+		s.witness.HangUp()
 		<-tick.C
 		var x sample
 		x, err = take(ctx, s.server, s.options.Data)
@@ -173,14 +174,14 @@ func (s *soak) load(ctx context.Context) ([]sample, error) {
 // most is how many more goroutines or files there may be than before the load.
 const most = 5
 
-// settled waits until goroutines and files are back to what they were: a
-// connection that nobody uses any more is kept for a while.
+// settled waits until goroutines and files are back to what they were.
 func (s *soak) settled(ctx context.Context, before sample) (sample, error) {
-	enough := time.NewTimer(3 * time.Minute)
+	enough := time.NewTimer(time.Minute)
 	defer enough.Stop()
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
+		s.witness.HangUp()
 		x, err := take(ctx, s.server, s.options.Data)
 		if err != nil {
 			return x, err

@@ -103,6 +103,12 @@ func New(o Options) (*Witness, error) {
 // Close ends the target.
 func (w *Witness) Close() error { return w.target.Close() }
 
+// HangUp closes the connections to the target that nobody uses at the moment.
+func (w *Witness) HangUp() {
+	w.target.SetKeepAlivesEnabled(false)
+	w.target.SetKeepAlivesEnabled(true)
+}
+
 // attempts is how often a call is tried.
 const attempts = 12
 
