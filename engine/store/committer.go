@@ -90,7 +90,10 @@ const sessionTable = `sessions (seq, key, id, source, room, room_name, status, p
 func (c *committer) use(w *writer) error {
 	c.sessions, c.events = newLRU[*session](), newLRU[*engine.Event]()
 	c.whereabouts = whereabouts{}
-	_, err := w.exec(fmt.Sprintf("PRAGMA cache_size = -%d", c.o.Memory/2>>10))
+	// Few pages: SQLite goes through all the places of its cache at every commit,
+	// as long as the file is below 1 GiB (balance_nonroot numbers pages by what
+	// lies there for a moment). The kernel has the rest.
+	_, err := w.exec(fmt.Sprintf("PRAGMA cache_size = -%d", c.o.Memory/16>>10))
 	if err != nil {
 		return err
 	}

@@ -31,9 +31,10 @@ type Options struct {
 	SpaceEvery time.Duration
 	// Retention is how long what is over is kept; zero: for good.
 	Retention Retention
-	// Memory is roughly how many bytes the store may take: half for the pages
-	// the committer works with, a quarter for those of readers, a quarter for
-	// deliveries that wait; 0: 128 MiB.
+	// Memory is roughly how many bytes the store may take: a quarter each for the
+	// pages of readers and for deliveries that wait, half of that for sessions,
+	// and half of that again each for events, and for the pages the committer
+	// works with; 0: 128 MiB.
 	Memory int64
 }
 
@@ -143,7 +144,7 @@ func open(ctx context.Context, f *folder, o Options) (*SQLite, error) {
 	if s.guard != nil {
 		s.work.Go(func() { s.guard.loop(ends) })
 	}
-	if o.Retention.any() {
+	if o.Retention.deletes() {
 		s.work.Go(newRetainer(ends, o, r, s.committer).loop)
 	}
 	return s, nil

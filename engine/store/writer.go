@@ -19,8 +19,7 @@ func dsn(path, settings string) string {
 }
 
 const writerSettings = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
-	"&_pragma=wal_autocheckpoint(0)&_pragma=journal_size_limit(67108864)" +
-	"&_pragma=cache_size(-65536)&_pragma=temp_store(MEMORY)"
+	"&_pragma=wal_autocheckpoint(0)&_pragma=journal_size_limit(67108864)&_pragma=temp_store(MEMORY)"
 
 // writer is the connection that writes. It is used by one goroutine. Its
 // statements run without a context: a transaction is never broken off half way.
