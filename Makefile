@@ -63,13 +63,15 @@ crash: ## what can go wrong around it, ROUNDS (200) times each: nothing is lost
 	go test -count=1 -v -timeout 4h ./test/faults -rounds $(ROUNDS) -hang 60s
 	go test -count=1 -v -timeout 1h -run '^TestKill$$' ./test/scenario -kills $(ROUNDS)
 	go test -count=1 -v -timeout 1h -run '^TestUpgradeKilled$$' ./engine/store -upgrade-kills 0
+	go test -count=1 -v -timeout 1h -run '^Test(RandomHistories|KilledWhileDeleting)$$' ./engine/store -months $(ROUNDS)
 
 SOAK ?= 30m
 SEEDS ?= 1000
 
 .PHONY: soak
 soak: ## SOAK (30m) under load, and SEEDS (1000) virtual days: nothing grows, nothing is lost
-	go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./test/soak -for $(SOAK)
+	@mkdir -p bin
+	go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./test/soak -for $(SOAK) -artifacts -outputdir $(CURDIR)/bin
 	go test -count=1 -v -timeout 3h -run '^TestDay$$' ./test/soak -seeds $(SEEDS)
 
 .PHONY: pressure

@@ -42,3 +42,34 @@ func TestTargets(t *testing.T) {
 		}
 	}
 }
+
+// What an attempt depends on is the same for all that go to one service, and
+// holds no secret.
+func TestServices(t *testing.T) {
+	crm := &httpConn{Base: "https://CRM.example.com:8443/api", User: "u", Password: engine.NewSecret(canary)}
+	hook := &slackConn{URL: engine.NewSecret("https://hooks.slack.com/services/" + canary)}
+	kinds := builtin(io.Discard)
+	for _, tc := range []struct {
+		kind, with string
+		conn       any
+		want       string
+	}{
+		{"http", `{"get":"/leads/1"}`, crm, "https://crm.example.com:8443"},
+		{"http", `{"post":"https://crm.example.com:8443/other?key=1"}`, crm, "https://crm.example.com:8443"},
+		{"http", `{"put":"http://crm.example.com/"}`, nil, "http://crm.example.com"},
+		{"http", `{"get":"/leads"}`, nil, ""},
+		{"http", `{}`, crm, ""},
+		{"http", `[]`, nil, ""},
+		{"slack", `{"text":"x"}`, hook, "slack team"},
+		{"slack", `{"text":"x","channel":"other"}`, hook, "slack team"},
+	} {
+		if got := kinds[tc.kind].Service("team", json.RawMessage(tc.with), tc.conn); got != tc.want {
+			t.Errorf("%s %s: %q, want %q", tc.kind, tc.with, got, tc.want)
+		}
+	}
+	for _, name := range []string{"log", "billing", "emit"} {
+		if kinds[name].Service != nil {
+			t.Errorf("%s depends on nobody", name)
+		}
+	}
+}

@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	failing = flag.Int("failing", 1000, "failing steps, for TestRetryTimes")
+	failing = flag.Int("failing", 200, "failing steps, for TestRetryTimes")
 	seed    = flag.Uint64("seed", 1, "of the jitter, for TestRetryTimes")
 )
 
@@ -105,7 +105,7 @@ func TestTargetDown(t *testing.T) {
 			return nil
 		}
 		stop := x.start()
-		ids := x.sends("a", 500)
+		ids := x.sends("a", 200)
 		x.sends("b", 100)
 		pass(outage - time.Second)
 		synctest.Wait()
@@ -124,18 +124,18 @@ func TestTargetDown(t *testing.T) {
 		if down := x.eng.Down(); len(down) != 1 || down[0].Name != "a" || down[0].Error != errRefused.Error() || !down[0].Since.Equal(begin) {
 			t.Errorf("down: %+v", down)
 		}
-		last := x.run(ids[499])
+		last := x.run(ids[199])
 		if h := last.Held; h == nil || h.Target != "a" || !h.Down || len(last.Tries) != 0 {
 			t.Errorf("held: %+v", h)
 		}
 		pass(3 * time.Minute)
 		synctest.Wait()
-		if states, _ := x.states(); states[engine.RunDone] < 560 { // some were tried, and wait for their time
+		if states, _ := x.states(); states[engine.RunDone] < 260 { // some were tried, and wait for their time
 			t.Errorf("after the outage: %v", states)
 		}
 		pass(time.Hour)
 		synctest.Wait()
-		if states, again := x.states(); states[engine.RunDone] != 602 || again > failed+3 {
+		if states, again := x.states(); states[engine.RunDone] != 302 || again > failed+3 {
 			t.Errorf("at last: %v, %d failed attempts", states, again)
 		}
 		if down := x.eng.Down(); len(down) != 0 {
@@ -167,11 +167,11 @@ func TestTargetStaysDown(t *testing.T) {
 				x := newTown(t, tc.retry, "a")
 				x.act = func(context.Context, string) error { return errRefused }
 				begin, stop := time.Now(), x.start()
-				x.sends("a", 100)
+				x.sends("a", 50)
 				pass(48 * time.Hour)
 				synctest.Wait()
 				states, _ := x.states()
-				if states[engine.RunFailed] != 100 {
+				if states[engine.RunFailed] != 50 {
 					t.Errorf("%v", states)
 				}
 				for _, r := range x.runs(false) {
@@ -194,7 +194,13 @@ func TestTargetStaysDown(t *testing.T) {
 func TestTargetDownRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newTown(t, engine.Retry{}, "a")
-		x.act = func(context.Context, string) error { return errRefused }
+		var back atomic.Bool
+		x.act = func(context.Context, string) error {
+			if back.Load() {
+				return nil
+			}
+			return errRefused
+		}
 		stop := x.start()
 		x.sends("a", 100)
 		pass(5 * time.Minute)
@@ -210,7 +216,7 @@ func TestTargetDownRestart(t *testing.T) {
 		if n := x.attempts("a") - before; n < 1 || n > 12 { // probes, and runs tried before that are due
 			t.Errorf("%d attempts in the first minute", n)
 		}
-		x.act = func(context.Context, string) error { return nil }
+		back.Store(true)
 		pass(24 * time.Hour)
 		synctest.Wait()
 		if states, _ := x.states(); states[engine.RunDone] != 200 {
@@ -245,10 +251,10 @@ func TestTargetComesBack(t *testing.T) {
 			return nil
 		}
 		stop := x.start()
-		x.sends("a", 1000)
+		x.sends("a", 300)
 		pass(time.Hour)
 		synctest.Wait()
-		if states, _ := x.states(); states[engine.RunDone] != 1000 || most != 32 {
+		if states, _ := x.states(); states[engine.RunDone] != 300 || most != 32 {
 			t.Errorf("%v, %d at once", states, most)
 		}
 		stop()
@@ -348,7 +354,7 @@ func TestRetryTimes(t *testing.T) {
 }
 
 // acted is how many attempts two targets that take a second each have completed
-// within ten seconds, after as many runs for some targets that hang.
+// within five seconds, after runs for some targets that hang.
 func acted(t *testing.T, hanging int) (n int) {
 	targets := []string{"a", "b"}
 	for i := range hanging {
@@ -367,13 +373,13 @@ func acted(t *testing.T, hanging int) (n int) {
 	}
 	stop := x.start()
 	for _, target := range targets[2:] {
-		x.sends(target, 200)
+		x.sends(target, 40)
 	}
 	synctest.Wait()
 	for _, target := range targets[:2] {
-		x.sends(target, 400)
+		x.sends(target, 170)
 	}
-	pass(10*time.Second + time.Millisecond)
+	pass(5*time.Second + time.Millisecond)
 	synctest.Wait()
 	n = int(done.Load())
 	pass(time.Minute) // the attempts at those that hang end
@@ -393,5 +399,5 @@ func TestOtherTargets(t *testing.T) {
 			t.Errorf("%d attempts beside %d targets that hang, %d without", n, hanging, got[0])
 		}
 	}
-	t.Logf("attempts in ten seconds beside so many targets that hang: %v", got)
+	t.Logf("attempts in five seconds beside so many targets that hang: %v", got)
 }

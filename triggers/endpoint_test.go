@@ -28,6 +28,7 @@ type recorder struct {
 	ids      int
 	accepted []engine.Received
 	events   []engine.Event
+	once     bool // the last one was of a platform that never retries
 	refused  []engine.Received
 	seen     map[string]string // dedupe key: event id
 	fail     error
@@ -54,6 +55,7 @@ func (c *recorder) accept(_ context.Context, r engine.Received, d engine.Deliver
 		c.seen[k.ID] = d.Events[0].ID
 	}
 	c.accepted = append(c.accepted, r)
+	c.once = d.NeverRetries
 	c.events = append(c.events, d.Events...)
 	return out, nil
 }
@@ -144,6 +146,9 @@ func TestEndpointAcceptsEveryPlatform(t *testing.T) {
 		if !strings.HasPrefix(d.ID, "dlv_") || d.Source != config.Name || d.Verdict != engine.VerdictAccepted ||
 			d.Status != 200 || d.Remote != "203.0.113.9" || d.Size != int64(len(r.Body)) || !d.At.Equal(suiteNow) {
 			t.Errorf("trace %+v", d)
+		}
+		if c.once != k.NeverRetries {
+			t.Errorf("never retries: %t", c.once)
 		}
 		if ev.Source != config.Name || ev.Tenant != "acme" || ev.Platform != k.Name || !ev.Received.Equal(suiteNow) || ev.Time.IsZero() {
 			t.Errorf("event %+v", ev)

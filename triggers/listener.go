@@ -24,8 +24,9 @@ const (
 // ListenerOptions bound a Listener. All are required.
 type ListenerOptions struct {
 	Most int // connections open at once
-	// Strangers is how many of them may for long be of those who have not shown
-	// that they know a secret: to connect costs them nothing, and us memory.
+	// Strangers is how many of them may be of those who have not shown that they
+	// know a secret, before those who stopped amid a request are dropped: half
+	// requests cost them little, and us memory.
 	Strangers int
 	Now       func() time.Time
 	Log       *slog.Logger
@@ -121,7 +122,7 @@ func (l *Listener) admit(c *conn) bool {
 	return true
 }
 
-// sweep drops strangers from whom we hear nothing while there are too many.
+// sweep drops strangers who stopped amid a request, while there are too many.
 func (l *Listener) sweep() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -129,7 +130,7 @@ func (l *Listener) sweep() {
 	for e := l.strangers.Front(); e != nil && l.strangers.Len() > l.o.Strangers; {
 		c := e.Value.(*conn)
 		e = e.Next()
-		if c.silent.Load() <= before {
+		if c.begun.Load() && c.silent.Load() <= before {
 			l.drop(c)
 		}
 	}
@@ -204,6 +205,7 @@ type conn struct {
 	// never, while it is we who are at work. What a stranger sends bit by bit
 	// does not make it later.
 	silent atomic.Int64
+	begun  atomic.Bool   // to send
 	waited time.Duration // for a stranger, before that
 }
 
@@ -219,6 +221,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.silent.Store(never)
 	c.waited += c.l.o.Now().Sub(began)
+	if n > 0 {
+		c.begun.Store(true)
+	}
 	return n, err
 }
 

@@ -95,8 +95,9 @@ func open(c net.Conn) bool {
 	return !errors.Is(err, io.EOF)
 }
 
-// Of strangers who send nothing, or bit by bit, the oldest make place after a
-// while; who has delivered keeps his connection.
+// Of strangers who send half of something, or bit by bit, the oldest are dropped
+// after a while; who has delivered keeps his connection, and who has sent nothing
+// yet may be about to.
 func TestStrangersMakePlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		raw, _, r := limited(t, 8, 2)
@@ -104,7 +105,7 @@ func TestStrangersMakePlace(t *testing.T) {
 		if got := send(t, known, r); got != "HTTP/1.1 200 OK" {
 			t.Fatal(got)
 		}
-		drip, nothing, half, new := raw.dial(), raw.dial(), raw.dial(), raw.dial()
+		nothing, drip, half, fresh := raw.dial(), raw.dial(), raw.dial(), raw.dial()
 		go func() {
 			for _, err := io.WriteString(drip, "X"); err == nil; _, err = io.WriteString(drip, "x") {
 				<-time.After(patience / 3)
@@ -113,12 +114,12 @@ func TestStrangersMakePlace(t *testing.T) {
 		if _, err := io.WriteString(half, "POST "); err != nil {
 			t.Fatal(err)
 		}
-		if got := send(t, new, r); got != "HTTP/1.1 200 OK" {
+		if got := send(t, fresh, r); got != "HTTP/1.1 200 OK" {
 			t.Error(got)
 		}
 		<-time.After(2 * patience)
-		if open(drip) || !open(nothing) || !open(half) || !open(known) || !open(new) {
-			t.Errorf("open: %t %t %t %t %t, want all but the oldest stranger", open(drip), open(nothing), open(half), open(known), open(new))
+		if open(drip) || !open(nothing) || !open(half) || !open(known) || !open(fresh) {
+			t.Errorf("open: %t %t %t %t %t, want all but the one who sends bit by bit", open(drip), open(nothing), open(half), open(known), open(fresh))
 		}
 		if got := send(t, known, r); got != "HTTP/1.1 200 OK" {
 			t.Error(got)

@@ -55,8 +55,7 @@ func yieldToServer() {
 }
 
 func (a *app) backup(ctx context.Context, file string, force bool) error {
-	yieldToServer()
-	r, err := store.Backup(ctx, a.dataDir, file, force, a.now)
+	r, err := store.Backup(ctx, a.dataDir, file, store.BackupOptions{Force: force, Now: a.now, Copied: yieldToServer})
 	if err != nil {
 		return backupFailure(err)
 	}
@@ -91,8 +90,7 @@ func (a *app) backupToStdout(ctx context.Context) (err error) {
 		return fail(exitFindings, fmt.Errorf("make a folder for the copy: %w", err), "TMPDIR names another place")
 	}
 	defer os.RemoveAll(dir)
-	yieldToServer()
-	r, err := store.Backup(ctx, a.dataDir, filepath.Join(dir, "gavel-backup.db"), false, a.now)
+	r, err := store.Backup(ctx, a.dataDir, filepath.Join(dir, "gavel-backup.db"), store.BackupOptions{Now: a.now, Copied: yieldToServer})
 	if err != nil {
 		return backupFailure(err)
 	}

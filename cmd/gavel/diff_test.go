@@ -39,7 +39,7 @@ func diffStore(t *testing.T, rulesText string, rooms []string) (dir string) {
 	began := testNow.Add(-time.Duration(len(rooms)) * time.Minute)
 	var ids atomic.Int64
 	newID := func() string { return fmt.Sprintf("01%024d", ids.Add(1)) }
-	s, err := store.Open(t.Context(), dir, store.Options{Now: func() time.Time { return began }, NewID: newID, QueueSize: len(rooms)})
+	s, err := store.Open(t.Context(), dir, store.Options{Now: func() time.Time { return began }, NewID: newID})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,8 @@ func diffStore(t *testing.T, rulesText string, rooms []string) (dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var accepting sync.WaitGroup // at once, for few transactions
+	var accepting sync.WaitGroup
+	atOnce := make(chan struct{}, 256) // for few transactions
 	for i, room := range rooms {
 		at := began.Add(time.Duration(i) * time.Minute)
 		body, err := json.Marshal(map[string]any{"event": "meetingEnded", "creationDate": at.UnixMilli(), "data": map[string]any{"roomId": fmt.Sprintf("room-%d", i), "roomName": room}})
@@ -66,7 +67,9 @@ func diffStore(t *testing.T, rulesText string, rooms []string) (dir string) {
 		if room == "" { // it came from a version that decoded more
 			events[0].Raw = []byte("[")
 		}
+		atOnce <- struct{}{}
 		accepting.Go(func() {
+			defer func() { <-atOnce }()
 			if _, err := s.Accept(t.Context(), engine.Inbound{
 				Delivery: engine.Received{ID: fmt.Sprintf("dlv_%06d", i), At: at, Source: "meet", Verdict: engine.VerdictAccepted}, Events: events, Now: at,
 			}); err != nil {

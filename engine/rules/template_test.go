@@ -1,11 +1,15 @@
 package rules
 
 import (
+	"encoding/json"
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gavelhq/gavel/engine"
 )
 
 func TestSplitTemplate(t *testing.T) {
@@ -76,4 +80,60 @@ func FuzzTemplate(f *testing.F) {
 			t.Errorf("%q became %q", text, back.String())
 		}
 	})
+}
+
+// FuzzInserted: what is inserted is data, whatever it looks like, and so is text
+// around it.
+func FuzzInserted(f *testing.F) {
+	for _, seed := range []string{"", "Weekly", "${room.id}", "$${", "}", "{{.}}", "<% %>", "${'}'}", "!!str x", "*a", "\\u0024{x}", "\"", "'", "`", "\x00", "\u2028", "\u202e", "%s", "\xff"} {
+		f.Add(seed)
+	}
+	s := mustLoad(f, threeSources+`  - { id: a, when: session_ended, then: [ log: "<${room.name}> ${room.name} $${room.name}" ] }`+"\n")
+	f.Fuzz(func(t *testing.T, name string) {
+		if !utf8.ValidString(name) || len(name) > maxText/4 {
+			return // no decoder lets it through
+		}
+		in := ended()
+		in.Event.Room.Name = name
+		if got, want := message(t, s, in), "<"+name+"> "+name+" ${room.name}"; got != want {
+			t.Errorf("%q became %q", want, got)
+		}
+	})
+}
+
+// FuzzLiteral: a text without expressions is its own text.
+func FuzzLiteral(f *testing.F) {
+	for _, seed := range []string{"x", "$", "$$", "${", "$${", "$$${", "${}", "}", "#", ": ", "- ", "\t", "\n", "é", "a: b", "true", "~", "0x10", "\u0085", "\U0001F600"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if !utf8.ValidString(text) || strings.Contains(text, "${") {
+			return
+		}
+		quoted := strconv.QuoteToASCII(text + "$${") // what Go escapes, YAML escapes alike
+		s, problems := Load([]File{{"rules.yaml", []byte(threeSources + "  - id: a\n    when: session_ended\n    then:\n      - log: " + quoted + "\n")}}, testOptions())
+		if s == nil {
+			if problems.Errors() == 0 {
+				t.Fatalf("%q: neither a set nor a problem", text)
+			}
+			return
+		}
+		if got := message(t, s, ended()); got != text+"${" && got != strings.TrimSpace(text+"${") {
+			t.Errorf("%q became %q", text, got)
+		}
+	})
+}
+
+// message is what the only rule of s logs.
+func message(t *testing.T, s *Set, in engine.MatchInput) string {
+	t.Helper()
+	matches := s.Match(in)
+	if len(matches) != 1 || matches[0].First.Action != "log" {
+		t.Fatalf("%+v", matches)
+	}
+	var with struct{ Message string }
+	if err := json.Unmarshal(matches[0].First.With, &with); err != nil {
+		t.Fatal(err)
+	}
+	return with.Message
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
@@ -119,7 +120,8 @@ func (x *retainer) runs() *oldest {
 			if err != nil {
 				return n, err
 			}
-			return n, b.forgetRuns(rows[len(rows)-1].made, n)
+			newest := slices.MaxFunc(rows, func(x, y aged) int { return x.made.Compare(y.made) })
+			return n, b.forgetRuns(newest.made, n)
 		},
 	}
 }

@@ -15,16 +15,25 @@ import (
 	"modernc.org/sqlite"
 )
 
+// BackupOptions say how a backup is made.
+type BackupOptions struct {
+	Force bool // replaces another backup, and nothing else
+	Now   func() time.Time
+	// Copied is called when the store is not needed any more: what remains is
+	// to check the copy, which may take its time.
+	Copied func()
+}
+
 // Backup copies the store in dir to a file of its own, beside a server or
 // without one, and returns what is in it. The file holds everything that was
 // accepted before, and is not there before it has been read back and found
-// sound. force replaces another backup, and nothing else.
-func Backup(ctx context.Context, dir, file string, force bool, now func() time.Time) (Report, error) {
+// sound.
+func Backup(ctx context.Context, dir, file string, o BackupOptions) (Report, error) {
 	from := filepath.Join(dir, fileName)
-	if err := mayWrite(ctx, file, from, force); err != nil {
+	if err := mayWrite(ctx, file, from, o.Force); err != nil {
 		return Report{}, cannotWrite(file, err)
 	}
-	return snapshot(ctx, from, file, now)
+	return snapshot(ctx, from, file, o)
 }
 
 // mayWrite refuses a file that is somebody else's.
@@ -80,7 +89,7 @@ func cannotWrite(file string, err error) error {
 
 // snapshot copies the database at from to the file to, which is complete or
 // not there.
-func snapshot(ctx context.Context, from, to string, now func() time.Time) (Report, error) {
+func snapshot(ctx context.Context, from, to string, o BackupOptions) (Report, error) {
 	src, err := openToRead(from)
 	if err != nil {
 		return Report{}, err
@@ -94,9 +103,12 @@ func snapshot(ctx context.Context, from, to string, now func() time.Time) (Repor
 		return Report{}, err
 	}
 	defer p.close()
-	want, err := p.copyFrom(ctx, src, now)
+	want, err := p.copyFrom(ctx, src, o.Now)
 	if err != nil {
 		return Report{}, cannotWrite(to, err)
+	}
+	if o.Copied != nil {
+		o.Copied()
 	}
 	got, err := check(ctx, p.path, true, false)
 	if err != nil {
@@ -127,16 +139,30 @@ func newPartial(to string) (*partial, error) {
 	if err != nil {
 		return nil, cannotWrite(p.path, err)
 	}
-	p.file = f
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := p.take(f); err != nil {
 		f.Close()
-		return nil, cannotWrite(p.path, errors.New("another gavel is writing it: wait until it is done"))
-	}
-	if err := errors.Join(f.Truncate(0), f.Chmod(0o600)); err != nil { // it holds what the platforms sent
-		p.close()
 		return nil, cannotWrite(p.path, err)
 	}
+	p.file = f
 	return p, nil
+}
+
+// take makes sure that nobody else writes to f or can read it, and empties it.
+func (p *partial) take(f *os.File) error {
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return errors.New("another gavel is writing it: wait until it is done")
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if there, err := os.Lstat(p.path); err != nil || !os.SameFile(info, there) {
+		return errors.New("another gavel has just finished it: look at its copy first")
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != os.Geteuid() {
+		return errors.New("it belongs to another user: remove it")
+	}
+	return errors.Join(f.Truncate(0), f.Chmod(0o600)) // it holds what the platforms sent
 }
 
 // close removes the file, unless it is complete.

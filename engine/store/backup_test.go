@@ -12,7 +12,7 @@ import (
 
 func backup(t *testing.T, dir, file string) Report {
 	t.Helper()
-	r, err := Backup(context.Background(), dir, file, false, time.Now)
+	r, err := Backup(context.Background(), dir, file, BackupOptions{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,8 +35,7 @@ func names(t *testing.T, dir string) string {
 
 func TestBackup(t *testing.T) {
 	dir, out := filled(t), t.TempDir()
-	s := opened(t, dir)
-	s.Use(context.Background(), rulesWithText{}) //nolint:errcheck
+	opened(t, dir) // beside a server
 	before := time.Now()
 	file := filepath.Join(out, "a.db")
 	r := backup(t, dir, file)
@@ -83,14 +82,14 @@ func TestBackupRefuses(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			before := names(t, out)
-			_, err := Backup(ctx, tc.dir, tc.file, tc.force, time.Now)
+			_, err := Backup(ctx, tc.dir, tc.file, BackupOptions{Force: tc.force, Now: time.Now})
 			says(t, err, tc.words...)
 			if after := names(t, out); after != before {
 				t.Errorf("folder has %s, had %s", after, before)
 			}
 		})
 	}
-	if _, err := Backup(ctx, dir, path("older.db"), true, time.Now); err != nil {
+	if _, err := Backup(ctx, dir, path("older.db"), BackupOptions{Force: true, Now: time.Now}); err != nil {
 		t.Errorf("force: %v", err)
 	}
 	sound(t, path("older.db"))
@@ -111,10 +110,20 @@ func TestBackupLeftovers(t *testing.T) {
 	if err := os.Symlink(other, filepath.Join(out, "b.db.partial")); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Backup(context.Background(), dir, filepath.Join(out, "b.db"), false, time.Now)
+	_, err := Backup(context.Background(), dir, filepath.Join(out, "b.db"), BackupOptions{Now: time.Now})
 	says(t, err, "b.db.partial", "symbolic links")
 	if text, err := os.ReadFile(other); err != nil || string(text) != "not to be touched" {
 		t.Errorf("written through a link: %q (%v)", text, err)
+	}
+
+	if os.Geteuid() == 0 {
+		foreign := filepath.Join(out, "d.db.partial")
+		write(t, foreign, "")
+		if err := os.Chown(foreign, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+		_, err = Backup(context.Background(), dir, filepath.Join(out, "d.db"), BackupOptions{Now: time.Now})
+		says(t, err, "belongs to another user")
 	}
 
 	busy, err := os.Create(filepath.Join(out, "c.db.partial"))
@@ -125,7 +134,7 @@ func TestBackupLeftovers(t *testing.T) {
 	if err := syscall.Flock(int(busy.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Backup(context.Background(), dir, filepath.Join(out, "c.db"), false, time.Now)
+	_, err = Backup(context.Background(), dir, filepath.Join(out, "c.db"), BackupOptions{Now: time.Now})
 	says(t, err, "another gavel", "wait")
 }
 
@@ -133,7 +142,7 @@ func TestBackupBrokenOff(t *testing.T) {
 	dir, out := filled(t), t.TempDir()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancelled := func() time.Time { cancel(); return time.Now() }
-	if _, err := Backup(ctx, dir, filepath.Join(out, "a.db"), false, cancelled); err == nil {
+	if _, err := Backup(ctx, dir, filepath.Join(out, "a.db"), BackupOptions{Now: cancelled}); err == nil {
 		t.Error("a backup that was broken off is said to be done")
 	}
 	if got := names(t, out); got != "" {
@@ -153,7 +162,7 @@ func TestBackupOfDamage(t *testing.T) {
 	}
 	clear(data[3*4096 : 4*4096])
 	write(t, path, string(data))
-	_, err = Backup(context.Background(), dir, file, true, time.Now)
+	_, err = Backup(context.Background(), dir, file, BackupOptions{Force: true, Now: time.Now})
 	says(t, err, "damaged", "no copy was made", "gavel restore")
 	sound(t, file)
 	if got := names(t, out); got != "a.db" {

@@ -272,24 +272,24 @@ func (d *dispatcher) advance(ctx context.Context, h *handed, advance func(contex
 	due := *h.due
 	due.Called = h.called
 	advance(ctx, due)
-	r := due.Run
-	d.leave(h, r, !r.Finished() && !(r.PutOff() && r.Due.After(d.now())))
+	d.leave(h, due.Run, false)
 }
 
-// leave notes that no worker has the run any more. again: it was to go on.
-func (d *dispatcher) leave(h *handed, r *engine.Run, again bool) {
+// leave notes that no worker has the run any more. unread: it could not be read.
+func (d *dispatcher) leave(h *handed, r *engine.Run, unread bool) {
 	d.mu.Lock()
 	defer d.tell()
 	defer d.mu.Unlock()
-	if h.gone {
+	if h.gone { // the run is another worker's by now
 		return
 	}
 	delete(d.held, h.id)
+	now := d.now()
 	switch {
 	case h.woken:
 		d.look, d.found = true, reached{}
-	case again:
-		d.again(d.now())
+	case unread, r != nil && !r.Finished() && !(r.PutOff() && r.Due.After(now)): // it was to go on
+		d.again(now)
 	case r != nil && r.PutOff():
 		d.at(r.Due)
 		if r.Held != nil {

@@ -63,6 +63,18 @@
 // A transaction that fails leaves nothing behind: what memory holds of the
 // tables is read again.
 //
+// # Deleting
+//
+// What is over goes after its time (Retention). The retainer finds what is due
+// on a connection of readers, a page of rows at a time from the oldest on, and
+// has the committer delete it: a hundred rows in a transaction, with pauses in
+// between. What unfinished things need it has read before (needed). Of these
+// there may be more by then only if a run of the past goes on or is made: these
+// are counted, and when one has come nothing is deleted. Rows are numbered one
+// after the other and the newest of a table stays, so that no number is given
+// twice. The room they leave is used again; the file does not shrink
+// ([Compact]). The guard watches what is left on the disk.
+//
 // # Reading
 //
 // People's questions ([Reader]) have their own connections, which never make

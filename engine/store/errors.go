@@ -24,6 +24,14 @@ func code(err error) int {
 	return e.Code() & 0xff
 }
 
+// bare is what SQLite says, without what others put around it.
+func bare(err error) error {
+	if e := (*sqlite.Error)(nil); errors.As(err, &e) {
+		return e
+	}
+	return err
+}
+
 // isStorage reports whether the file or the disk is at fault rather than what
 // was to be written: the connection is not to be trusted any more.
 func isStorage(err error) bool {
@@ -52,7 +60,7 @@ func explain(err error) string {
 	case sqlite3.SQLITE_FULL:
 		return "the disk is full: free some space"
 	case sqlite3.SQLITE_IOERR:
-		return fmt.Sprintf("the disk reports an error (%v): check free space, the disk and the system log", err)
+		return fmt.Sprintf("the disk reports an error (%v): check free space, the disk and the system log", bare(err))
 	case sqlite3.SQLITE_CORRUPT:
 		return "the file is damaged: stop the server, keep a copy of the folder, then restore a backup"
 	case sqlite3.SQLITE_NOTADB:

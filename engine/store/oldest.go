@@ -15,6 +15,7 @@ type oldest struct {
 
 	after int64     // the row this round has come to
 	young int64     // the first row of this round that is not old yet; 0: none was found
+	ages  time.Time // when such a row will be old
 	from  int64     // up to this row only those stand that were to stay,
 	again time.Time // until they are looked at again; zero: there are none
 	last  *expire   // that was asked for
@@ -32,6 +33,7 @@ type aged struct {
 
 func (o *oldest) begin(now time.Time) {
 	o.last, o.after, o.young = nil, o.from, 0
+	o.ages = now.Add(o.keep) // what comes from now on
 	if !o.again.IsZero() && !o.again.After(now) {
 		o.after, o.again = 0, time.Time{}
 	}
@@ -57,13 +59,12 @@ func (o *oldest) next(ctx context.Context, now time.Time) (j *expire, done bool,
 		return nil, false, due, err
 	}
 	old, gone := false, []aged(nil)
-	due = now.Add(o.keep) // of what comes from now on
 	for _, r := range rows {
 		switch young := r.made.Add(o.keep); {
 		case !r.end.IsZero() && !r.end.Add(o.keep).After(now):
 			old, gone = true, append(gone, r)
 		case young.After(now):
-			due = earlier(due, young)
+			o.ages = earlier(o.ages, young)
 			if o.young == 0 {
 				o.young = r.seq
 			}
@@ -81,7 +82,7 @@ func (o *oldest) next(ctx context.Context, now time.Time) (j *expire, done bool,
 		if o.young != 0 {
 			o.from = o.young - 1
 		}
-		if !o.again.IsZero() {
+		if due = o.ages; !o.again.IsZero() {
 			due = earlier(due, o.again)
 		}
 		return nil, true, due, nil

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -50,7 +51,7 @@ func Restore(ctx context.Context, file, dir string, now func() time.Time) (Resto
 	}
 	defer f.close()
 	restored := filepath.Join(dir, restoredName)
-	copied, err := snapshot(ctx, file, restored, func() time.Time { return report.Taken })
+	copied, err := snapshot(ctx, file, restored, BackupOptions{Now: func() time.Time { return report.Taken }})
 	if err != nil {
 		return Restored{}, err
 	}
@@ -68,8 +69,8 @@ func Restore(ctx context.Context, file, dir string, now func() time.Time) (Resto
 // fold puts the log of the store at path back into it, so that it is one file.
 // A damaged one keeps its log.
 func fold(path string) error {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if some, err := isDatabase(path); err != nil || !some {
+		return err
 	}
 	db, err := sql.Open("sqlite", dsn(path, "_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)"))
 	if err != nil {
@@ -87,6 +88,24 @@ func fold(path string) error {
 		return cannotRead(path, err)
 	}
 	return nil
+}
+
+// isDatabase reports whether there is a file at path that begins as SQLite's do.
+func isDatabase(path string) (bool, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, cannotRead(path, err)
+	}
+	defer f.Close()
+	const magic = "SQLite format 3\x00"
+	head := make([]byte, len(magic))
+	if _, err := io.ReadFull(f, head); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return false, cannotRead(path, err)
+	}
+	return string(head) == magic, nil
 }
 
 // logFiles are the files that SQLite keeps beside a database.
@@ -134,7 +153,7 @@ func (f *folder) brokenOff() (said string, err error) {
 	if all, err := filepath.Glob(filepath.Join(dir, beforeName+"*Z")); err == nil && len(all) > 0 {
 		kept = filepath.Base(slices.Max(all))
 	}
-	if kept, err = f.install(kept); err != nil {
+	if _, err := f.install(kept); err != nil {
 		return "", err
 	}
 	return "a restore was broken off and is finished now; what was there before is in " + dir + ", called " + beforeName + "…", nil

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gavelhq/gavel/engine/store/storetest"
 )
 
 var restoreTime = time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)
@@ -23,7 +25,7 @@ func TestRestore(t *testing.T) {
 	ctx := context.Background()
 	dir, file := filled(t), filepath.Join(t.TempDir(), "a.db")
 	taken := backup(t, dir, file)
-	s := inUse(t, dir)
+	s := running(t, dir)
 	if _, err := s.Accept(ctx, delivery("after the backup")); err != nil {
 		t.Fatal(err)
 	}
@@ -47,13 +49,24 @@ func TestRestore(t *testing.T) {
 	if now := sound(t, filepath.Join(dir, fileName)); now.Events != 3 || !now.Taken.Equal(taken.Taken) {
 		t.Errorf("store holds %+v", now)
 	}
-	s = inUse(t, dir)
+	s = running(t, dir)
 	if out, err := s.Accept(ctx, delivery("after the backup")); err != nil || out.Duplicate {
 		t.Errorf("accepted %+v, %v: sent again, it is new", out, err)
 	}
 	if info, err := os.Stat(filepath.Join(dir, fileName)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("file is %v (%v)", info, err)
 	}
+}
+
+// running is the store in dir, in use at the time of what is in it: later, its
+// session would have ended.
+func running(t *testing.T, dir string) *SQLite {
+	t.Helper()
+	s := openedAt(t, dir, fixtureTime.Add(time.Hour))
+	if _, err := s.Use(context.Background(), rulesWithText{storetest.NewRules("r1")}); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // On a new machine there is nothing yet.
@@ -109,7 +122,7 @@ func copyOfRunning(t *testing.T, dir string) string {
 	if err := os.CopyFS(mine, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}
-	s := inUse(t, mine)
+	s := running(t, mine)
 	if _, err := s.Accept(context.Background(), delivery("in the log")); err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +233,7 @@ func TestRestoreBrokenOff(t *testing.T) {
 			tc.cut(t, dir)
 			log := new(logged)
 			o := options()
-			o.Log = log.logger()
+			o.Now, o.Log = func() time.Time { return fixtureTime.Add(time.Hour) }, log.logger()
 			s, err := Open(context.Background(), dir, o)
 			if err != nil {
 				t.Fatal(err)

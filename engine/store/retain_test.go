@@ -17,7 +17,7 @@ import (
 
 var (
 	seed   = flag.Uint64("seed", 0, "of random histories; 0: another one each time")
-	months = flag.Int("months", 2, "how many random histories are played, three months each")
+	months = flag.Int("months", 2, "how many random histories are played, some months each")
 )
 
 const day = 24 * time.Hour
@@ -160,6 +160,10 @@ func TestRetention(t *testing.T) {
 		if out := accepted(t, s, again); !out.Duplicate {
 			t.Error("a delivery without a signed time is no duplicate after its event is gone")
 		}
+		accepted(t, s, of(engine.TrackPublished, "over", "p3"))
+		if row, err := s.Session(ctx, "pnm/over"); err != nil || len(row.Participants) != 1 || row.Session.Status != engine.Active {
+			t.Errorf("a session that begins anew: %+v (%v)", row, err)
+		}
 		stats := figures(t, s.Reader)
 		if n := count(t, s.Reader, `SELECT count(*) FROM events`); int(stats.Events) != n {
 			t.Errorf("%d events are counted, there are %d", stats.Events, n)
@@ -178,6 +182,58 @@ func TestRetention(t *testing.T) {
 			t.Errorf("a run that has finished: %v", err)
 		}
 		sound(t, s.path)
+	})
+}
+
+// What is over goes soon after its time, while other things come.
+func TestRetentionIsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := keeping(t, t.TempDir(), Retention{2 * day, 3 * day, 4 * day, day})
+		for hour := range 12 * 24 {
+			session := fmt.Sprint("s", hour)
+			out := accepted(t, s, of(engine.ParticipantJoined, session, "p1"))
+			finished(t, s, out.Events[0].Outcome.Runs[0].Run, engine.RunDone)
+			accepted(t, s, of(engine.ParticipantLeft, session, "p1"))
+			accepted(t, s, of(engine.SessionEnded, session, ""))
+			s.Refused(engine.Received{At: time.Now(), Source: "pnm", Verdict: engine.VerdictBadSignature, Status: 401})
+			pass(time.Hour)
+		}
+		for query, want := range map[string]int{ // and what the next look will find
+			`SELECT count(*) / 3 FROM events`: 48, `SELECT count(*) FROM runs`: 72, `SELECT count(*) FROM sessions`: 96, `SELECT count(*) FROM refused`: 24,
+		} {
+			if n := count(t, s.Reader, query); n < want || n > want+3 {
+				t.Errorf("%s: %d, want about %d", query, n, want)
+			}
+		}
+	})
+}
+
+// What a rule has gathered, and what it waits with, is there when its time comes.
+func TestGatheredIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := keeping(t, t.TempDir(), month())
+		rules := storetest.NewRules("r2")
+		rules.For = 60 * day
+		if _, err := s.Use(context.Background(), rules); err != nil {
+			t.Fatal(err)
+		}
+		var digest []string
+		for range 3 {
+			digest = append(digest, accepted(t, s, of(engine.StreamUpdated, "a", "")).Events[0].ID)
+			pass(day)
+		}
+		pass(50 * day)
+		for _, id := range digest {
+			if _, err := s.Event(context.Background(), id); err != nil {
+				t.Error(err)
+			}
+		}
+		sound(t, s.path)
+		pass(10 * day)
+		all, err := s.Runs(context.Background(), engine.Query{Rule: engine.StreamUpdated})
+		if err != nil || len(all) != 1 || !slices.Equal(all[0].Events, digest) {
+			t.Errorf("runs %+v (%v)", all, err)
+		}
 	})
 }
 
@@ -202,7 +258,9 @@ func TestOnceOutlivesSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := keeping(t, t.TempDir(), month())
 		runs := func(session string) int {
-			return len(accepted(t, s, of(engine.ParticipantJoined, session, "p1")).Events[0].Outcome.Runs)
+			in := of(engine.ParticipantJoined, session, "p1")
+			in.Events[0].Participant.ConnectionID = newID() // else it says nothing new
+			return len(accepted(t, s, in).Events[0].Outcome.Runs)
 		}
 		if runs("a") != 1 || runs("b") != 1 {
 			t.Fatal("no run")
@@ -385,6 +443,9 @@ func TestRevisionsGo(t *testing.T) {
 		}
 		rest(t, s)
 		pass(40 * day)
+		if _, err := s.Revision(context.Background(), "again"); err != nil {
+			t.Errorf("the rules in force, which others had replaced before: %v", err)
+		}
 		use("last")
 		pass(40 * day)
 		got, err := s.texts(context.Background(), `SELECT id FROM revisions ORDER BY id`, nil)

@@ -21,8 +21,8 @@ type Retention struct {
 	Traces time.Duration
 }
 
-// any reports whether anything ever goes.
-func (r Retention) any() bool { return r != Retention{} }
+// deletes reports whether anything ever goes.
+func (r Retention) deletes() bool { return r != Retention{} }
 
 const (
 	// keysKept is how long keys of deliveries are kept at least, by their signed

@@ -26,7 +26,8 @@ func DiskSpace(dir string) (free, total int64, err error) {
 	if err := syscall.Statfs(dir, &s); err != nil {
 		return 0, 0, err
 	}
-	return int64(s.Bavail) * int64(s.Bsize), int64(s.Blocks) * int64(s.Bsize), nil
+	size := int64(s.Bsize) //nolint:unconvert // other systems have another type for it
+	return int64(s.Bavail) * size, int64(s.Blocks) * size, nil
 }
 
 func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }

@@ -63,7 +63,7 @@ func keep(ctx context.Context, path, to string, now func() time.Time) error {
 	if err := room(filepath.Dir(path), 2*info.Size()); err != nil {
 		return err
 	}
-	_, err = snapshot(ctx, path, to, now)
+	_, err = snapshot(ctx, path, to, BackupOptions{Now: now})
 	return err
 }
 

@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
-	"github.com/gavelhq/gavel/engine/store/storetest"
 	"modernc.org/sqlite"
 )
 
@@ -70,10 +69,7 @@ func TestUpgradeKilled(t *testing.T) {
 // everything there and going on.
 func upgraded(t *testing.T, dir string, old int64, want Contents) {
 	t.Helper()
-	s := openedAt(t, dir, fixtureTime.Add(time.Hour))
-	if _, err := s.Use(context.Background(), rulesWithText{storetest.NewRules("r1")}); err != nil {
-		t.Fatal(err)
-	}
+	s := running(t, dir)
 	drain(t, s)
 	if err := s.Close(); err != nil {
 		t.Error(err)

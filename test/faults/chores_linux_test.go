@@ -156,8 +156,15 @@ func chores(t *testing.T) []chore {
 				sound(t, f)
 			}
 		}},
-		// The server cannot listen there, and ends once the store is up to date.
-		{"upgrade", []string{"serve", "--data", "DIR", "--rules", rulesOfNone(t), "--hooks", "256.0.0.1:1"}, three, func(t *testing.T, dir string) {
+		{"compact", []string{"store", "compact", "--data", "DIR"}, three, func(t *testing.T, dir string) {
+			t.Helper()
+			if got := sound(t, filepath.Join(dir, "gavel.db")); got.Events != events {
+				t.Errorf("holds %+v", got)
+			}
+		}},
+		// The server cannot listen there, and ends once the store is up to date. The
+		// session in it is not to end by itself.
+		{"upgrade", []string{"serve", "--data", "DIR", "--rules", rulesOfNone(t), "--hooks", "256.0.0.1:1", "--session-timeout", "1000000h"}, three, func(t *testing.T, dir string) {
 			t.Helper()
 			opened(t, dir)
 			if got := sound(t, filepath.Join(dir, "gavel.db")); got.Events != events || got.Older {

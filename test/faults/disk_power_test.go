@@ -70,7 +70,7 @@ func TestPowerCutAtStart(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(moment)
+			<-time.After(moment)
 			d.cut(t, cmd.Process.Pid, func() {
 				_ = cmd.Process.Kill()
 				_ = cmd.Wait()
@@ -127,7 +127,7 @@ func (z *siege) copying(rng *rand.Rand) {
 	}
 	before := changed()
 	z.until("the log copied", 30*time.Second, func() bool { return changed().After(before) })
-	time.Sleep(time.Duration(rng.IntN(10_000)) * time.Microsecond)
+	<-time.After(time.Duration(rng.IntN(10_000)) * time.Microsecond)
 }
 
 // cut ends the server as a power cut does.
@@ -146,7 +146,7 @@ func (d *disk) cut(t *testing.T, pid int, kill func()) {
 		if time.Now().After(deadline) {
 			t.Fatal("the server does not stop")
 		}
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 	kept := d.file + ".kept"
 	run(t, "cp", "--sparse=always", d.file, kept)

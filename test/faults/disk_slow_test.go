@@ -37,7 +37,7 @@ func TestSlowDisk(t *testing.T) {
 			z.acks(1, 10*time.Second) // the first of those that were slow
 			acked, refused, memory := z.w.Acked(), z.w.Refused(), z.memory()
 			began := time.Now()
-			time.Sleep(tc.load)
+			<-time.After(tc.load)
 			rate := float64(z.w.Acked()-acked) / time.Since(began).Seconds()
 			grown := z.memory() - memory
 			t.Logf("%.0f deliveries/s acknowledged, %d refused, %d MiB more in memory", rate, z.w.Refused()-refused, grown>>20)
@@ -91,7 +91,7 @@ func TestHungDisk(t *testing.T) {
 			z.acks(100, 20*time.Second)
 			if idle {
 				z.down()
-				time.Sleep(500 * time.Millisecond)
+				<-time.After(500 * time.Millisecond)
 			}
 			thawed := d.freeze(t, *hang)
 			z.hooks.Store(&z.s.Hooks)

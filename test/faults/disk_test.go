@@ -78,7 +78,7 @@ func (d *disk) unmount(t *testing.T) {
 		if time.Now().After(deadline) {
 			run(t, "umount", d.dir) // to say why
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-time.After(10 * time.Millisecond)
 	}
 	d.mounted = false
 }
@@ -124,7 +124,7 @@ func besiegeOn(t *testing.T, data string, o witness.Options) *siege {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
-	z := besiege(t, ctx, o)
+	z := besiege(ctx, t, o)
 	z.o.Data, z.o.Log = data, filepath.Join(t.TempDir(), "gavel.log")
 	return z
 }
@@ -137,7 +137,7 @@ func (z *siege) until(what string, most time.Duration, ok func() bool) time.Dura
 		if time.Since(began) > most {
 			z.fatal(fmt.Errorf("%s: not within %s", what, most))
 		}
-		time.Sleep(2 * time.Millisecond)
+		<-time.After(2 * time.Millisecond)
 	}
 	return time.Since(began)
 }

@@ -3,6 +3,7 @@
 // everything runs.
 //
 // The tests do a few rounds each by default, and as many as their flags say:
-// see make crash. Those that need root or a tool of the system say so and are
+// see make crash. Rules that wait are killed in test/scenario, on its virtual
+// clock. Those that need root or a tool of the system say so and are
 // skipped where it is missing, but with CI=true in the environment they fail.
 package faults

@@ -33,7 +33,7 @@ func TestReload(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	seed := first(t)
-	z := besiege(t, ctx, witness.Options{Seed: seed})
+	z := besiege(ctx, t, witness.Options{Seed: seed})
 	z.up()
 	x := &editor{siege: z, rng: rand.New(rand.NewPCG(seed, 0)), last: z.rules().Rules.Revision}
 	n := rounds(30, 1000)

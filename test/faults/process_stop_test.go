@@ -58,7 +58,7 @@ func TestStopWhileTargetHangs(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	z := besiege(t, ctx, witness.Options{Seed: first(t)})
+	z := besiege(ctx, t, witness.Options{Seed: first(t)})
 	z.up()
 	z.rest(rand.New(rand.NewPCG(1, 1)), time.Second)
 	z.w.Delay(time.Hour)

@@ -28,7 +28,7 @@ type siege struct {
 }
 
 // besiege makes one. Its server is started by up.
-func besiege(t *testing.T, ctx context.Context, o witness.Options) *siege {
+func besiege(ctx context.Context, t *testing.T, o witness.Options) *siege {
 	t.Helper()
 	w := observer(t, o)
 	z := &siege{
@@ -129,7 +129,7 @@ func folders(t *testing.T, all int, round func(z *siege, rng *rand.Rand)) (worst
 		seed++
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		rng := rand.New(rand.NewPCG(seed, 0))
-		z := besiege(t, ctx, witness.Options{Seed: seed})
+		z := besiege(ctx, t, witness.Options{Seed: seed})
 		z.up()
 		for range min(perFolder, all-n) {
 			round(z, rng)

@@ -30,13 +30,13 @@ func TestKillAtEveryWrite(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
-		z := besiege(t, ctx, witness.Options{Seed: seed + uint64(n), Rate: 400})
+		z := besiege(ctx, t, witness.Options{Seed: seed + uint64(n), Rate: 400})
 		defer z.w.Close()
 		z.dieAt(n)
 		z.dieAt(1 + n%40)
 		z.up()
 		z.end()
-		if z.ready > readyAfterKill {
+		if tooLate(z.ready) {
 			t.Errorf("step %d: ready after %s, at most %s are allowed", n, z.ready, readyAfterKill)
 		}
 	})

@@ -95,7 +95,7 @@ func playDay(t *testing.T, seed uint64) {
 		d.sleep(d.until.Add(drain))
 		synctest.Wait()
 	}
-	work.Wait()
+	work.Wait() // nobody sends any more
 	if l = d.life; l != nil {
 		if err := l.stop(); err != nil {
 			t.Errorf("stop: %v", err)
@@ -138,9 +138,9 @@ func (d *day) send(m *meeting) {
 	work.Wait()
 }
 
-// deliver sends e until it is acknowledged, as a platform does.
+// deliver sends e until it is acknowledged, as a platform does, but not for ever.
 func (d *day) deliver(e *event, copy int) {
-	for n := 1; !d.post(e) && !d.over.Load(); n++ {
+	for n := 1; !d.post(e) && !d.over.Load() && d.now().Before(d.until.Add(drain)); n++ {
 		time.Sleep(time.Second + time.Duration(d.chance(fmt.Sprint(e.id, "/", copy), n)*float64(time.Minute)))
 	}
 }

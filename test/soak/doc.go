@@ -10,7 +10,7 @@
 //	           than 1 MiB an hour
 //	leftovers  goroutines and open files are back to what they were before the load
 //	cost       an event costs as much CPU at the end as it did after the warm-up
-//	size       the file stops growing
+//	size       the file grows by little more than what is to be kept for longer
 //
 // TestDay plays days on a virtual clock, each made up from a seed: the real
 // engine on the real store, in one process with its platforms and its target.

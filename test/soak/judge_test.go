@@ -12,6 +12,10 @@ const (
 	long = 20 * time.Minute
 	// perHour is how much memory may rise in an hour.
 	perHour = 1 << 20
+	// perAnswered is by how many bytes the file may grow for each delivery while
+	// what is over is deleted: keys of deliveries are kept for a week, and the
+	// ledger for good.
+	perAnswered = 256
 	// drift is how much more an event may cost at the end.
 	drift = 1.25
 	// warmUp is the share of the samples that say nothing yet.
@@ -32,6 +36,10 @@ func judge(t *testing.T, all []sample) {
 		if rise, _ := slope(warm, x.of); rise > perHour {
 			t.Errorf("%s rises by %s an hour, at most 1 MiB is allowed", x.what, mebibytes(rise))
 		}
+	}
+	grown, answered := warm[len(warm)-1].disk-warm[len(warm)/2].disk, warm[len(warm)-1].acked-warm[len(warm)/2].acked
+	if grown > perAnswered*int64(answered) {
+		t.Errorf("the database grows by %d bytes for each answered delivery, at most %d are allowed", grown/int64(max(1, answered)), perAnswered)
 	}
 	if first, last := costs(warm); float64(last) > drift*float64(first) {
 		t.Errorf("an event costs %s of CPU at the end, %s after the warm-up", last, first)
@@ -74,7 +82,7 @@ func report(t *testing.T, before sample, samples []sample, after sample) {
 	t.Logf("%8s %9s %10s %10s %10s %5s %5s %9s", "after", "answered", "CPU/event", "resident", "heap", "gor.", "files", "disk")
 	line := func(name string, x sample, cpu time.Duration) {
 		t.Logf("%8s %9d %10s %10s %10s %5d %5d %9s", name, x.acked, cpu.Round(100*time.Nanosecond), mebibytes(float64(x.resident)),
-			mebibytes(float64(x.heap)), x.goroutines, x.files, mebibytes(float64(x.disk)))
+			mebibytes(float64(x.heap)), x.goroutines, x.files+x.database, mebibytes(float64(x.disk)))
 	}
 	line("before", before, 0)
 	last := sample{cpu: before.cpu}

@@ -19,7 +19,8 @@ type sample struct {
 	resident   int64         // bytes
 	heap       int64         // bytes in use after a collection
 	goroutines int
-	files      int
+	files      int   // open, but for the database
+	database   int   // open files of the database
 	disk       int64 // bytes of the database and its log
 	cpu        time.Duration
 	acked      int
@@ -37,11 +38,9 @@ func take(ctx context.Context, s *server.Server, data string) (sample, error) {
 		return x, err
 	}
 	proc := fmt.Sprintf("/proc/%d/", s.Pid())
-	open, err := os.ReadDir(proc + "fd")
-	if err != nil {
+	if x.files, x.database, err = files(proc + "fd"); err != nil {
 		return x, err
 	}
-	x.files = len(open)
 	if x.resident, err = resident(proc + "statm"); err != nil {
 		return x, err
 	}
@@ -72,6 +71,23 @@ func goroutines(ctx context.Context, s *server.Server) (n int, err error) {
 		_, err = fmt.Sscanf(string(text), "goroutine profile: total %d", &n)
 	}
 	return n, err
+}
+
+// files counts what is open. Connections to the database are made when somebody
+// asks, and kept: that they are so few says nothing of what is left over.
+func files(dir string) (others, database int, err error) {
+	open, err := os.ReadDir(dir)
+	for _, fd := range open {
+		to, err := os.Readlink(filepath.Join(dir, fd.Name()))
+		switch {
+		case err != nil: // closed meanwhile
+		case strings.HasPrefix(filepath.Base(to), "gavel.db"):
+			database++
+		default:
+			others++
+		}
+	}
+	return others, database, err
 }
 
 // resident reads /proc/PID/statm.

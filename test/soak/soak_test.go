@@ -69,6 +69,9 @@ type soak struct {
 	options server.Options
 	server  *server.Server
 	witness *witness.Witness
+
+	artifacts string // folder for what helps to explain a failure
+	profiled  string // the newest profile
 }
 
 // retention is for how long the server keeps what is over.
@@ -90,7 +93,7 @@ func newSoak(t *testing.T, ctx context.Context) *soak {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.Close() })
-	s := &soak{witness: w, options: server.Options{
+	s := &soak{witness: w, artifacts: t.ArtifactDir(), options: server.Options{
 		Bin: bin, Rules: filepath.Join(dir, "rules.yaml"), Data: filepath.Join(dir, "data"), Env: w.Env(),
 		Args: []string{"--retention", retention().String()},
 	}}
@@ -152,6 +155,9 @@ func (s *soak) load(ctx context.Context) ([]sample, error) {
 	defer change.Stop()
 	var samples []sample
 	for n := 1; ; {
+		if err := s.profile(ctx, len(samples)); err != nil {
+			return samples, errors.Join(err, <-sent)
+		}
 		select {
 		case err := <-sent:
 			return samples, err
@@ -171,8 +177,28 @@ func (s *soak) load(ctx context.Context) ([]sample, error) {
 	}
 }
 
-// most is how many more goroutines or files there may be than before the load.
-const most = 5
+// profile keeps what is on the heap, once it should not grow any more and nearly
+// at the end: go tool pprof -diff_base shows what grew all the same.
+func (s *soak) profile(ctx context.Context, taken int) error {
+	name := map[int]string{samplesOf / 4: "heap-before.pb.gz", samplesOf * 9 / 10: "heap-after.pb.gz"}[taken]
+	if name == "" || s.profiled == name {
+		return nil
+	}
+	s.profiled = name
+	text, err := s.server.Get(ctx, "/debug/pprof/heap?gc=1")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(s.artifacts, name), text, 0o600)
+}
+
+const (
+	// most is how many more goroutines or files there may be than before the load.
+	most = 5
+	// mostDatabase is how many files of the database may be open: those of a
+	// connection that writes, and of four that read.
+	mostDatabase = 16
+)
 
 // settled waits until goroutines and files are back to what they were.
 func (s *soak) settled(ctx context.Context, before sample) (sample, error) {
@@ -186,13 +212,13 @@ func (s *soak) settled(ctx context.Context, before sample) (sample, error) {
 		if err != nil {
 			return x, err
 		}
-		if x.goroutines <= before.goroutines+most && x.files <= before.files+most {
+		if x.goroutines <= before.goroutines+most && x.files <= before.files+most && x.database <= mostDatabase {
 			return x, nil
 		}
 		select {
 		case <-enough.C:
-			return x, fmt.Errorf("%d goroutines and %d files are left, before the load there were %d and %d",
-				x.goroutines, x.files, before.goroutines, before.files)
+			return x, fmt.Errorf("%d goroutines and %d files are left, before the load there were %d and %d; of the database %d are open",
+				x.goroutines, x.files, before.goroutines, before.files, x.database)
 		case <-tick.C:
 		}
 	}

@@ -23,8 +23,10 @@ const (
 // it is down. A delivery that is refused or gets no answer is sent again. The
 // error is an answer no platform should get.
 func (w *Witness) Send(ctx context.Context, hooks func() string) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wrong error
+	var once sync.Once
 	pace, again := make(chan struct{}, w.o.Clients), make(chan *event, 1024)
 	var work sync.WaitGroup
 	work.Go(func() { w.beat(ctx, pace, hooks) })
@@ -34,7 +36,8 @@ func (w *Witness) Send(ctx context.Context, hooks func() string) error {
 		w.mu.Unlock()
 		work.Go(func() {
 			if err := c.play(ctx, pace); err != nil {
-				cancel(err)
+				once.Do(func() { wrong = err })
+				cancel()
 			}
 			w.mu.Lock()
 			w.idle[n] = c.open
@@ -42,10 +45,7 @@ func (w *Witness) Send(ctx context.Context, hooks func() string) error {
 		})
 	}
 	work.Wait()
-	if err := context.Cause(ctx); err != ctx.Err() {
-		return err
-	}
-	return nil
+	return wrong
 }
 
 // beat gives the clients their time, and looks whether there is a server. What
