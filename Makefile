@@ -64,6 +64,8 @@ crash: ## what can go wrong around it, ROUNDS (200) times each: nothing is lost
 	go test -count=1 -v -timeout 1h -run '^TestKill$$' ./test/scenario -kills $(ROUNDS)
 	go test -count=1 -v -timeout 1h -run '^TestUpgradeKilled$$' ./engine/store -upgrade-kills 0
 	go test -count=1 -v -timeout 1h -run '^Test(RandomHistories|KilledWhileDeleting)$$' ./engine/store -months $(ROUNDS)
+	go test -count=1 -v -timeout 1h -run '^TestRetryTimes$$' ./engine -failing 10000
+	go test -count=1 -v -timeout 1h -run '^TestWaitingRuns$$' ./engine/store -waiting 100000
 
 SOAK ?= 30m
 SEEDS ?= 1000

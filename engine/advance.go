@@ -43,7 +43,6 @@ type advance struct {
 	plan Planner
 	// called is the target that it was called for, until it tries to enter.
 	called string
-	last   bool // the attempt under way is the last
 }
 
 func (a *advance) do() {
@@ -299,7 +298,6 @@ func (a *advance) enter(w way, now time.Time) (*pass, bool) {
 		a.called = "" // it came
 	}
 	if p != nil {
-		a.last = p.forced
 		return p, true
 	}
 	if a.stop.Err() == nil {
@@ -409,7 +407,7 @@ func (a *advance) fail(err error, at time.Time, took time.Duration) bool {
 func (a *advance) again(err error, now time.Time) (time.Time, bool) {
 	r := a.run
 	p := r.Call.Retry
-	if IsPermanent(err) || len(r.Tries) >= p.attempts() || a.last {
+	if IsPermanent(err) || len(r.Tries) >= p.attempts() {
 		return time.Time{}, false
 	}
 	pause := p.pause(len(r.Tries), a.o.Rand())

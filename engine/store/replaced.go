@@ -13,14 +13,14 @@ type replaced struct {
 	keep time.Duration
 
 	after   int64 // rowid
+	named   bool  // something that is old enough is still needed
 	billed  map[string]bool
 	entries int64 // the last ledger entry whose revision is in billed
 }
 
-func (k *replaced) begin(time.Time) { k.after = 0 }
+func (k *replaced) begin(time.Time) { k.after, k.named = 0, false }
 
 func (k *replaced) next(ctx context.Context, now time.Time) (j *expire, done bool, due time.Time, err error) {
-	due = now.Add(lookAgain)
 	var id string
 	var last int64
 	found := false
@@ -29,7 +29,11 @@ func (k *replaced) next(ctx context.Context, now time.Time) (j *expire, done boo
 			found = true
 			return r.Scan(&k.after, &id, &last)
 		})
-	if err != nil || !found {
+	if err != nil {
+		return nil, false, due, err
+	}
+	if !found {
+		due, err = k.soonest(ctx, now)
 		return nil, true, due, err
 	}
 	if through, err := k.readEntries(ctx); err != nil || !through {
@@ -54,11 +58,26 @@ func (k *replaced) next(ctx context.Context, now time.Time) (j *expire, done boo
 		}
 	}
 	if named {
+		k.named = true
 		return nil, false, due, nil
 	}
 	return &expire{do: func(b *batch) (int64, error) {
 		return b.w.exec(`DELETE FROM revisions WHERE id = ? AND replaced = ?`, id, last)
 	}}, false, due, nil
+}
+
+// soonest is when there will be something to look at.
+func (k *replaced) soonest(ctx context.Context, now time.Time) (due time.Time, err error) {
+	due = now.Add(k.keep)
+	if k.named {
+		due = earlier(due, now.Add(24*lookAgain))
+	}
+	var first sql.NullInt64
+	err = k.db.QueryRowContext(ctx, `SELECT min(replaced) FROM revisions WHERE replaced >= ?`, now.Add(-k.keep).UnixMicro()).Scan(&first)
+	if first.Valid {
+		due = earlier(due, at(first.Int64).Add(k.keep))
+	}
+	return due, k.fail(err)
 }
 
 // readEntries reads which revisions the ledger names: some entries at a time,

@@ -72,12 +72,14 @@ func fold(path string) error {
 	if some, err := isDatabase(path); err != nil || !some {
 		return err
 	}
-	db, err := sql.Open("sqlite", dsn(path, "_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)"))
+	db, err := sql.Open("sqlite", dsn(path, "_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=locking_mode(EXCLUSIVE)"))
 	if err != nil {
 		return cannotRead(path, err)
 	}
-	var mode string
-	err = errors.Join(db.QueryRow("PRAGMA journal_mode = DELETE").Scan(&mode), db.Close())
+	db.SetMaxOpenConns(1)
+	// Closing the only connection there is folds the log, and removes it.
+	_, err = db.Exec(`BEGIN EXCLUSIVE; ROLLBACK; PRAGMA wal_checkpoint(TRUNCATE)`)
+	err = errors.Join(err, db.Close())
 	switch code(err) {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED: // they would go on with the old one
 		return fmt.Errorf("cannot replace %s: another program has it open: close that program", path)

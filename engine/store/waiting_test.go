@@ -108,3 +108,19 @@ func TestWaitingRuns(t *testing.T) {
 		s.Close()
 	})
 }
+
+// What is due earlier than what was searched for already is found: the clock
+// was set back.
+func TestSearchedTooFar(t *testing.T) {
+	s := inUse(t, t.TempDir())
+	now := time.Now()
+	s.dispatcher.found = reached{due: now.UnixMicro(), dueSeq: 5}
+	s.dispatcher.at(now.Add(time.Second))
+	if s.dispatcher.found.due != now.UnixMicro() {
+		t.Error("searches again what it has found")
+	}
+	s.dispatcher.at(now)
+	if found := s.dispatcher.found; found.due >= now.UnixMicro() {
+		t.Errorf("does not find what is due now: %+v", found)
+	}
+}

@@ -19,7 +19,7 @@ import (
 	"github.com/gavelhq/gavel/test/load"
 )
 
-var seeds = flag.Int("seeds", 10, "how many days TestDay plays")
+var seeds = flag.Int("seeds", days, "how many days TestDay plays")
 
 // TestDay plays days.
 func TestDay(t *testing.T) {
@@ -246,7 +246,7 @@ func memoryDir(t *testing.T) string {
 	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
 		base = "/dev/shm"
 	}
-	dir, err := os.MkdirTemp(base, "gavel-day-")
+	dir, err := os.MkdirTemp(base, "gavel-soak-")
 	if err != nil {
 		t.Fatal(err)
 	}

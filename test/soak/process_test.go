@@ -133,3 +133,13 @@ func size(data string) (int64, error) {
 	}
 	return sum, err
 }
+
+// write writes samples as CSV, for those who want to look closer.
+func write(path string, samples []sample) error {
+	var b bytes.Buffer
+	fmt.Fprintln(&b, "seconds,answered,cpu_seconds,resident,heap,goroutines,files,database,disk")
+	for _, x := range samples {
+		fmt.Fprintf(&b, "%.1f,%d,%.2f,%d,%d,%d,%d,%d,%d\n", x.at.Seconds(), x.acked, x.cpu.Seconds(), x.resident, x.heap, x.goroutines, x.files, x.database, x.disk)
+	}
+	return os.WriteFile(path, b.Bytes(), 0o600)
+}

@@ -59,6 +59,9 @@ func TestSoak(t *testing.T) {
 		t.Error(err)
 	}
 	report(t, before, samples, after)
+	if err := write(filepath.Join(s.artifacts, "samples.csv"), samples); err != nil {
+		t.Error(err)
+	}
 	if *lasting >= long {
 		judge(t, samples)
 	}

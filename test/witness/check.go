@@ -29,7 +29,11 @@ func (w *Witness) Check(dir string) error { return w.CheckSince(dir, time.Time{}
 // began before since it may have kept nothing but what it billed.
 func (w *Witness) CheckSince(dir string, since time.Time) error {
 	ctx := context.Background()
-	damage := whole(ctx, dir)
+	return w.compare(ctx, dir, since, whole(ctx, dir))
+}
+
+// compare is CheckSince of a database with this damage; nil if it is whole.
+func (w *Witness) compare(ctx context.Context, dir string, since time.Time, damage error) error {
 	k, err := read(ctx, dir)
 	if err != nil {
 		return errors.Join(damage, err)

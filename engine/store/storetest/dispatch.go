@@ -116,6 +116,29 @@ func testGivenBack(t *testing.T, h *harness) {
 	})
 }
 
+// A run that is due within a microsecond is found, and comes: nobody would look
+// for it again.
+func testDueToTheNanosecond(t *testing.T, h *harness) {
+	synctest.Test(t, func(t *testing.T) {
+		h.start(t)
+		id := h.send(t, event(engine.ParticipantJoined, "s1", "p1"))
+		due := time.Now().Add(time.Hour).Add(861 * time.Nanosecond)
+		stop := h.dispatch(t, 1, func(d engine.Due) {
+			if time.Now().Before(due) {
+				d.Run.State, d.Run.Due = engine.RunWaiting, due
+				h.record(t, d.Run, engine.Result{})
+				return
+			}
+			h.finish(t, d.Run)
+		})
+		pass(2 * time.Hour)
+		synctest.Wait()
+		h.state(t, id, engine.RunDone)
+		stop()
+		h.Close()
+	})
+}
+
 func testRestart(t *testing.T, h *harness) {
 	h.start(t)
 	ready := h.send(t, event(engine.ParticipantJoined, "s1", "ready"))

@@ -56,6 +56,9 @@ func (l *line) advance(d engine.Due) {
 		return
 	}
 	l.hold(l.t, d.Run, "x", 24*time.Hour)
+	if !l.Call("x", 0) {
+		l.t.Error("a run was held for x, and none may wait")
+	}
 }
 
 func (l *line) calls(n int, want ...string) {

@@ -71,6 +71,7 @@ func Run(t *testing.T, open Open) {
 		{"at most so many workers", testWorkers},
 		{"dispatch ends with its last run", testDispatchEnds},
 		{"a run given back unfinished comes again", testGivenBack},
+		{"a run comes at the nanosecond it is due", testDueToTheNanosecond},
 		{"unfinished runs outlive a restart", testRestart},
 		{"runs see the same after a restart", testRestartInput},
 		{"runs set aside are called", testSetAside},
