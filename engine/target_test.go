@@ -143,7 +143,7 @@ func TestTargetDown(t *testing.T) {
 		}
 		text := x.log.String()
 		if strings.Count(text, "target is down") != 1 || strings.Count(text, "target answers again") != 1 {
-			t.Error("it is to be said once that the target is down, and once that it answers again")
+			t.Errorf("it is to be said once that the target is down, and once that it answers again: %s", grep(text, "target "))
 		}
 		stop()
 	})
@@ -400,4 +400,14 @@ func TestOtherTargets(t *testing.T) {
 		}
 	}
 	t.Logf("attempts in five seconds beside so many targets that hang: %v", got)
+}
+
+// grep is the lines of text that say what.
+func grep(text, what string) (found string) {
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, what) {
+			found += line
+		}
+	}
+	return found
 }
