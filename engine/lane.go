@@ -29,6 +29,9 @@ type lanes struct {
 	mu     sync.Mutex
 	all    map[string]*lane
 	shared int // attempts in lanes that are not single
+	// known are the targets that have been down, or wanted a pause, since the
+	// start: what runs say of them is old.
+	known map[string]bool
 }
 
 // way names a lane.
@@ -113,15 +116,23 @@ func (x *lane) open(now time.Time) bool {
 // remember takes over what a run knows of its target from before a restart.
 func (l *lanes) remember(x *lane, v arrival) {
 	h := v.held
-	if h == nil || h.Target != x.name {
+	if h == nil || h.Target != x.name || l.known[x.name] {
 		return
 	}
+	l.knows(x)
 	if h.Down {
 		x.breaker.remember(h.Since)
 	}
 	if d := h.Until.Sub(v.now); d > 0 && d <= maxRetryAfter {
 		l.pause(x, v.now, d)
 	}
+}
+
+func (l *lanes) knows(x *lane) {
+	if l.known == nil {
+		l.known = map[string]bool{}
+	}
+	l.known[x.name] = true
 }
 
 func (x *lane) stay(now time.Time) stay {
@@ -239,6 +250,7 @@ func (l *lanes) judge(x *lane, p *pass, err error, now time.Time) {
 
 // pause keeps everybody out of x for d, then calls one run.
 func (l *lanes) pause(x *lane, now time.Time, d time.Duration) {
+	l.knows(x)
 	until := now.Add(d)
 	x.until = until
 	if x.wake != nil {

@@ -108,7 +108,7 @@ func TestBreaker(t *testing.T) {
 		for range 9 {
 			s := out(t, l, "a")
 			*called = nil
-			rest(s.until.Sub(time.Now()))
+			rest(time.Until(s.until))
 			synctest.Wait()
 			if len(*called) != 1 {
 				t.Fatalf("called %v", *called)
@@ -165,6 +165,31 @@ func TestProbeNotMade(t *testing.T) {
 	}
 }
 
+// What a run says of its target from before does not count once the target has
+// answered again.
+func TestStaleHeld(t *testing.T) {
+	l, _ := lanesOf(64)
+	now := time.Now()
+	held := &Held{Target: "a", Since: now.Add(-time.Hour), Down: true}
+	v := arrival{called: true, held: held, now: now, patience: anHour}
+	for _, probe := range []bool{true, false, false} {
+		p, _ := l.enter(way{name: "a"}, v)
+		if p == nil || p.probe != probe {
+			t.Fatalf("%+v, want probe %v", p, probe)
+		}
+		l.leave(p, true, nil, now)
+	}
+	for range failuresDown { // nor if it was down since
+		l.leave(in(t, l, "b"), true, errDown, now)
+	}
+	p, _ := l.enter(way{name: "b"}, arrival{now: now, patience: none})
+	l.leave(p, true, nil, now)
+	held.Target = "b"
+	if p, _ := l.enter(way{name: "b"}, v); p == nil || p.probe {
+		t.Errorf("%+v", p)
+	}
+}
+
 // A lane that was told to pause lets nobody in, then one at a time again, and
 // does not judge its target.
 func TestPause(t *testing.T) {
@@ -177,7 +202,7 @@ func TestPause(t *testing.T) {
 		p, _ := enter()
 		l.waits(w, time.Now())
 		l.leave(p, true, RetryAfter(errDown, 5*time.Second), time.Now())
-		if _, s := enter(); s.until.Sub(time.Now()) != 5*time.Second || !s.brief {
+		if _, s := enter(); time.Until(s.until) != 5*time.Second || !s.brief {
 			t.Errorf("%+v", s)
 		}
 		rest(5 * time.Second)

@@ -18,7 +18,7 @@ import (
 
 var (
 	seed   = flag.Uint64("seed", 0, "of random histories; 0: another one each time")
-	months = flag.Int("months", 2, "how many random histories are played, some months each")
+	months = flag.Int("months", 1, "how many random histories are played, some months each")
 )
 
 const day = 24 * time.Hour
@@ -387,8 +387,9 @@ func TestAfterTheEvent(t *testing.T) {
 
 // A run of the past that goes on while its event is about to go keeps it.
 func TestGoesOnMeanwhile(t *testing.T) {
-	o, later := options(), time.Duration(0)
-	o.Now = func() time.Time { return time.Now().Add(later) }
+	var later atomic.Int64
+	o := options()
+	o.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
 	s, err := Open(context.Background(), t.TempDir(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -401,7 +402,7 @@ func TestGoesOnMeanwhile(t *testing.T) {
 	event, run := out.Events[0].ID, out.Events[0].Outcome.Runs[0].Run
 	finished(t, s, run, engine.RunFailed)
 	accepted(t, s, of(engine.ChatMessage, "b", ""))
-	later = 2 * day
+	later.Store(int64(2 * day))
 	o.Retention = Retention{Events: day}
 	x := newRetainer(context.Background(), o, s.Reader, s.committer)
 	events := x.events()
@@ -477,7 +478,7 @@ func TestRandomHistories(t *testing.T) {
 	for i := range *months {
 		n := first + uint64(i)
 		t.Run(fmt.Sprint("seed=", n), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { newHistory(t, n).play(250) })
+			synctest.Test(t, func(t *testing.T) { newHistory(t, n).play(200) })
 		})
 	}
 }
@@ -750,7 +751,7 @@ func TestWrongClock(t *testing.T) {
 		}
 		left := func(want int) {
 			t.Helper()
-			if n := count(t, s.Reader, `SELECT count(*) FROM events`); n != want {
+			if n := count(t, s.Reader, `SELECT count(*) FROM events WHERE delivery <> ''`); n != want {
 				t.Errorf("%d events, want %d", n, want)
 			}
 		}
@@ -763,6 +764,6 @@ func TestWrongClock(t *testing.T) {
 		left(10)
 		ahead.Store(int64(400 * day)) // it is right after all
 		pass(2 * time.Hour)
-		left(1)
+		left(0)
 	})
 }

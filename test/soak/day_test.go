@@ -78,7 +78,7 @@ type day struct {
 }
 
 func playDay(t *testing.T, seed uint64) {
-	d := &day{plan: newPlan(seed), t: t, shift: dayStart.Sub(time.Now()), tried: map[string]int{}, revision: map[string]int{}, crashed: map[int]bool{}}
+	d := &day{plan: newPlan(seed), t: t, shift: time.Until(dayStart), tried: map[string]int{}, revision: map[string]int{}, crashed: map[int]bool{}}
 	l, err := d.birth(memoryDir(t))
 	if err != nil {
 		t.Fatal(err)

@@ -95,7 +95,7 @@ func (l *life) use(n int) error {
 		Getenv: func(name string) (string, bool) { v, ok := env()[name]; return v, ok },
 	})
 	if len(problems) > 0 {
-		return fmt.Errorf("the rules of the day: %v", problems)
+		return fmt.Errorf("the rules of the day: %w", problems)
 	}
 	if err := l.endpoint.Use(l.sources, set.Sources()); err != nil {
 		return err

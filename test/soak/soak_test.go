@@ -34,7 +34,7 @@ const samplesOf = 180
 func TestSoak(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), *lasting+10*time.Minute)
 	defer cancel()
-	s := newSoak(t, ctx)
+	s := newSoak(ctx, t)
 	before, err := s.brokenIn(ctx)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, s.server.Log())
@@ -80,7 +80,7 @@ type soak struct {
 // retention is for how long the server keeps what is over.
 func retention() time.Duration { return cmp.Or(*kept, max(5*time.Minute, *lasting/6)) }
 
-func newSoak(t *testing.T, ctx context.Context) *soak {
+func newSoak(ctx context.Context, t *testing.T) *soak {
 	dir := t.TempDir()
 	bin, err := server.Build(ctx, dir)
 	if err != nil {
@@ -91,7 +91,8 @@ func newSoak(t *testing.T, ctx context.Context) *soak {
 		n = rand.Uint64N(1e6) + 1
 	}
 	t.Logf("seed %d", n)
-	w, err := witness.New(witness.Options{Seed: n, Rate: *rate})
+	// Meetings without an end would be kept for a day, more and more of them.
+	w, err := witness.New(witness.Options{Seed: n, Rate: *rate, AllEnd: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,6 +151,10 @@ func (s *soak) load(ctx context.Context) ([]sample, error) {
 	defer stop()
 	sent := make(chan error, 1)
 	go func() { sent <- s.witness.Send(sending, func() string { return s.server.Hooks }) }()
+	broken := func(err error) error {
+		stop()
+		return errors.Join(err, <-sent)
+	}
 
 	began := time.Now()
 	look := time.NewTicker(max(time.Second, *lasting/samplesOf))
@@ -159,20 +164,20 @@ func (s *soak) load(ctx context.Context) ([]sample, error) {
 	var samples []sample
 	for n := 1; ; {
 		if err := s.profile(ctx, len(samples)); err != nil {
-			return samples, errors.Join(err, <-sent)
+			return samples, broken(err)
 		}
 		select {
 		case err := <-sent:
 			return samples, err
 		case <-change.C:
 			if err := s.rules(n); err != nil {
-				return samples, err
+				return samples, broken(err)
 			}
 			n++
 		case <-look.C:
 			x, err := take(ctx, s.server, s.options.Data)
 			if err != nil {
-				return samples, errors.Join(err, <-sent)
+				return samples, broken(err)
 			}
 			x.at, x.acked = time.Since(began), s.witness.Acked()
 			samples = append(samples, x)

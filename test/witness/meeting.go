@@ -44,7 +44,7 @@ const host = "Host"
 const hostWithin = time.Minute
 
 // newMeeting makes up the meeting n of this seed, in room. Its end is now.
-func newMeeting(r *rand.Rand, seed uint64, n int, room string, now time.Time) *meeting {
+func newMeeting(r *rand.Rand, seed uint64, n int, room string, allEnd bool, now time.Time) *meeting {
 	m := &meeting{n: n, sid: fmt.Sprintf("SW_%d_%06d", seed, n), room: room}
 	length := time.Duration(10+r.IntN(50)) * time.Second // the host may still come
 	if r.IntN(4) > 0 {
@@ -70,7 +70,7 @@ func newMeeting(r *rand.Rand, seed uint64, n int, room string, now time.Time) *m
 			m.say(left, p, length-time.Second)
 		}
 	}
-	if r.IntN(8) > 0 {
+	if r.IntN(8) > 0 || allEnd {
 		m.say(ended, "", length)
 	} else { // nobody ever says so: its room stays taken
 		m.room = fmt.Sprintf("open-%d", n)

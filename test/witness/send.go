@@ -132,7 +132,7 @@ func (c *client) play(ctx context.Context, pace <-chan struct{}) error {
 func (c *client) meet(slot int) *meeting {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
-	m := newMeeting(c.rand, c.w.o.Seed, len(c.w.meetings), fmt.Sprintf("room-%d-%d", c.n, slot), time.Now())
+	m := newMeeting(c.rand, c.w.o.Seed, len(c.w.meetings), fmt.Sprintf("room-%d-%d", c.n, slot), c.w.o.AllEnd, time.Now())
 	c.w.meetings = append(c.w.meetings, m)
 	return m
 }

@@ -55,6 +55,7 @@ type Options struct {
 	Duplicates float64       // share of deliveries sent again; 0: 0.2, negative: none
 	Failing    float64       // share of calls the target answers with 500; 0: 0.1, negative: none
 	Delay      time.Duration // longest time the target takes for an answer; 0: 20ms, negative: none
+	AllEnd     bool          // every meeting ends; else nobody tells the end of one in eight
 }
 
 // Witness is one of them. Its methods are safe for concurrent use, but for Send,
