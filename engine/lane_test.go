@@ -4,20 +4,38 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
 // lanesOf are lanes for tests, and what they called.
-func lanesOf(workers int) (*lanes, *[]string) {
-	var called []string
+func lanesOf(workers int) (*lanes, *callings) {
+	called := new(callings)
 	l := &lanes{workers: workers, log: slog.New(slog.DiscardHandler), rand: func() float64 { return 0.5 }}
 	l.call = func(target string, n int) bool {
-		called = append(called, fmt.Sprintf("%s %d", target, n))
+		called.mu.Lock()
+		defer called.mu.Unlock()
+		called.all = append(called.all, fmt.Sprintf("%s %d", target, n))
 		return true
 	}
-	return l, &called
+	return l, called
+}
+
+// callings are what lanes called, from their timers too.
+type callings struct {
+	mu  sync.Mutex
+	all []string
+}
+
+// take is what was called since it was asked last.
+func (c *callings) take() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := c.all
+	c.all = nil
+	return all
 }
 
 func anHour(now time.Time) time.Time { return now.Add(time.Hour) }
@@ -77,8 +95,8 @@ func TestNoOvertaking(t *testing.T) {
 		t.Error("overtook")
 	}
 	in(t, l, "a")
-	if fmt.Sprint(*called) != "[a 1]" {
-		t.Errorf("called %v", *called)
+	if got := fmt.Sprint(called.take()); got != "[a 1]" {
+		t.Errorf("called %s", got)
 	}
 }
 
@@ -107,11 +125,11 @@ func TestBreaker(t *testing.T) {
 		var probes []time.Duration
 		for range 9 {
 			s := out(t, l, "a")
-			*called = nil
+			called.take()
 			rest(time.Until(s.until))
 			synctest.Wait()
-			if len(*called) != 1 {
-				t.Fatalf("called %v", *called)
+			if got := called.take(); len(got) != 1 {
+				t.Fatalf("called %v", got)
 			}
 			p := in(t, l, "a")
 			out(t, l, "a") // one at a time
@@ -157,8 +175,8 @@ func TestProbeNotMade(t *testing.T) {
 	}
 	l.waits(way{name: "a"}, now)
 	l.leave(p, false, nil, now)
-	if fmt.Sprint(*called) != "[a 1]" {
-		t.Errorf("called %v", *called)
+	if got := fmt.Sprint(called.take()); got != "[a 1]" {
+		t.Errorf("called %s", got)
 	}
 	if p, _ := l.enter(way{name: "a"}, v); p == nil || !p.probe {
 		t.Error("no probe")
@@ -207,8 +225,8 @@ func TestPause(t *testing.T) {
 		}
 		rest(5 * time.Second)
 		synctest.Wait()
-		if fmt.Sprint(*called) != "[channel 1]" {
-			t.Errorf("called %v", *called)
+		if got := fmt.Sprint(called.take()); got != "[channel 1]" {
+			t.Errorf("called %s", got)
 		}
 		for range 2 * failuresDown {
 			p, s := enter()

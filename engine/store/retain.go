@@ -24,7 +24,8 @@ const (
 	longSilence = 24 * time.Hour
 	// setBack is how long a table is left alone that could not be swept.
 	setBack = time.Minute
-	// lookAgain is how long a row is left alone that is old, and still needed.
+	// lookAgain is how long a row is left alone that is old, and still needed,
+	// and how long nothing is looked at, at most.
 	lookAgain = time.Hour
 )
 
@@ -133,7 +134,7 @@ func (x *retainer) round() time.Duration {
 		s.due = due
 	}
 	now := x.o.Now()
-	nap := longestNap // so that a clock that is set forward delays nothing
+	nap := lookAgain // so that a clock that is set forward does not delay it for long
 	for _, s := range x.sweeps {
 		nap = min(nap, s.due.Sub(now))
 	}

@@ -31,11 +31,11 @@ func TestKilledWhileDeleting(t *testing.T) {
 	t.Logf("seed %d", n)
 	random := rand.New(rand.NewPCG(n, 1))
 	dir := t.TempDir()
-	overAll(t, dir, 900)
+	overAll(t, dir, 240)
 	kills := 0
 	for over := false; !over; {
 		before := figuresOf(t, dir)
-		over = killedAfter(t, dir, 1+random.IntN(12))
+		over = killedAfter(t, dir, 1+random.IntN(6))
 		if !over {
 			kills++
 		}

@@ -195,8 +195,8 @@ func TestRetention(t *testing.T) {
 // What is over goes soon after its time, while other things come.
 func TestRetentionIsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := keeping(t, t.TempDir(), Retention{2 * day, 3 * day, 4 * day, day})
-		for hour := range 12 * 24 {
+		s := keeping(t, t.TempDir(), Retention{day / 2, day * 3 / 4, day, day / 4})
+		for hour := range 3 * 24 {
 			session := fmt.Sprint("s", hour)
 			out := accepted(t, s, of(engine.ParticipantJoined, session, "p1"))
 			finished(t, s, out.Events[0].Outcome.Runs[0].Run, engine.RunDone)
@@ -206,7 +206,7 @@ func TestRetentionIsInTime(t *testing.T) {
 			pass(time.Hour)
 		}
 		for query, want := range map[string]int{ // and what the next look will find
-			`SELECT count(*) / 3 FROM events`: 48, `SELECT count(*) FROM runs`: 72, `SELECT count(*) FROM sessions`: 96, `SELECT count(*) FROM refused`: 24,
+			`SELECT count(*) / 3 FROM events`: 12, `SELECT count(*) FROM runs`: 18, `SELECT count(*) FROM sessions`: 24, `SELECT count(*) FROM refused`: 6,
 		} {
 			if n := count(t, s.Reader, query); n < want-1 || n > want+3 {
 				t.Errorf("%s: %d, want about %d", query, n, want)
@@ -218,9 +218,9 @@ func TestRetentionIsInTime(t *testing.T) {
 // What a rule has gathered, and what it waits with, is there when its time comes.
 func TestGatheredIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := keepingSilent(t, t.TempDir(), month(), 100*day)
+		s := keepingSilent(t, t.TempDir(), Retention{3 * day, 3 * day, 3 * day, 3 * day}, 100*day)
 		rules := storetest.NewRules("r2")
-		rules.For = 60 * day
+		rules.For = 6 * day
 		if _, err := s.Use(context.Background(), rules); err != nil {
 			t.Fatal(err)
 		}
@@ -229,9 +229,9 @@ func TestGatheredIsKept(t *testing.T) {
 		var digest []string
 		for range 3 {
 			digest = append(digest, accepted(t, s, of(engine.StreamUpdated, "a", "")).Events[0].ID)
-			pass(day)
+			pass(day / 10)
 		}
-		pass(50 * day)
+		pass(5 * day)
 		kept := func(ids ...string) {
 			t.Helper()
 			for _, id := range ids {
@@ -242,7 +242,7 @@ func TestGatheredIsKept(t *testing.T) {
 			sound(t, s.path)
 		}
 		kept(append(digest, hold)...)
-		pass(50 * day) // their runs have not begun
+		pass(5 * day) // their runs have not begun
 		kept(append(digest, hold)...)
 		all, err := s.Runs(context.Background(), engine.Query{Rule: engine.StreamUpdated})
 		if err != nil || len(all) != 1 || !slices.Equal(all[0].Events, digest) {
@@ -260,7 +260,7 @@ func TestRetentionForever(t *testing.T) {
 			finished(t, s, out.Events[0].Outcome.Runs[0].Run, engine.RunDone)
 			accepted(t, s, of(engine.SessionEnded, fmt.Sprint(i), ""))
 		}
-		pass(1000 * day)
+		pass(60 * day)
 		if n := count(t, s.Reader, `SELECT min((SELECT count(*) FROM events) / 2, (SELECT count(*) FROM runs), (SELECT count(*) FROM sessions), (SELECT count(*) FROM seen) / 2, (SELECT count(*) FROM guards))`); n < 10 {
 			t.Errorf("something is gone: %d", n)
 		}
@@ -270,7 +270,9 @@ func TestRetentionForever(t *testing.T) {
 // A key of once outlives its session by a year, and its session if that goes on.
 func TestOnceOutlivesSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := keeping(t, t.TempDir(), month())
+		keep := month()
+		keep.Sessions = 40 * day
+		s := keeping(t, t.TempDir(), keep)
 		runs := func(session string) int {
 			in := of(engine.ParticipantJoined, session, "p1")
 			in.Events[0].Participant.ConnectionID = newID() // else it says nothing new
@@ -282,7 +284,11 @@ func TestOnceOutlivesSession(t *testing.T) {
 		accepted(t, s, of(engine.SessionEnded, "a", ""))
 		pass(time.Minute)
 		rest(t, s)
-		pass(40 * day)
+		accepted(t, s, of(engine.TrackPublished, "b", "p1"))
+		pass(30 * day)
+		accepted(t, s, of(engine.TrackPublished, "b", "p1"))
+		pass(15 * day)
+		rest(t, s)
 		accepted(t, s, of(engine.TrackPublished, "c", "p1"))
 		pass(5 * day)
 		if _, err := s.Session(context.Background(), "pnm/a"); !errors.Is(err, engine.ErrNotFound) {
@@ -291,9 +297,9 @@ func TestOnceOutlivesSession(t *testing.T) {
 		if runs("a") != 0 {
 			t.Error("once let a second event pass when its session was gone")
 		}
-		for range 60 { // the session goes on
+		for range 11 { // the session goes on
 			accepted(t, s, of(engine.TrackPublished, "b", "p1"))
-			pass(6 * day)
+			pass(30 * day)
 			rest(t, s)
 		}
 		if runs("b") != 0 {
@@ -301,7 +307,7 @@ func TestOnceOutlivesSession(t *testing.T) {
 		}
 		pass(2 * day)
 		rest(t, s)
-		pass(40 * day)
+		pass(50 * day)
 		accepted(t, s, of(engine.TrackPublished, "d", "p1"))
 		pass(20 * day)
 		accepted(t, s, of(engine.TrackPublished, "e", "p1"))
@@ -431,7 +437,7 @@ func TestGoesOnMeanwhile(t *testing.T) {
 // Rules go when nothing names them any more; what the ledger names stays.
 func TestRevisionsGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := keeping(t, t.TempDir(), month())
+		s := keeping(t, t.TempDir(), Retention{3 * day, 3 * day, 3 * day, 3 * day})
 		use := func(revision string) {
 			if _, err := s.Use(context.Background(), storetest.NewRules(revision)); err != nil {
 				t.Fatal(err)
@@ -457,12 +463,12 @@ func TestRevisionsGo(t *testing.T) {
 			t.Fatal("nobody has left", err)
 		}
 		rest(t, s)
-		pass(40 * day)
+		pass(4 * day)
 		if _, err := s.Revision(context.Background(), "again"); err != nil {
 			t.Errorf("the rules in force, which others had replaced before: %v", err)
 		}
 		use("last")
-		pass(40 * day)
+		pass(4 * day)
 		got, err := s.texts(context.Background(), `SELECT id FROM revisions ORDER BY id`, nil)
 		if err != nil || !slices.Equal(got, []string{"bills", "last", "waits"}) {
 			t.Errorf("left are %v (%v)", got, err)
@@ -516,7 +522,7 @@ func newHistory(t *testing.T, seed uint64) *history {
 	return h
 }
 
-func (h *history) days() time.Duration { return time.Duration(1+h.IntN(30)) * day }
+func (h *history) days() time.Duration { return time.Duration(1+h.IntN(6)) * day }
 
 func (h *history) play(steps int) {
 	for i := range steps {
@@ -535,9 +541,9 @@ func (h *history) play(steps int) {
 			}
 			h.s = keeping(h.T, h.dir, h.keep)
 		case n < 97:
-			pass(time.Duration(h.IntN(int(12 * time.Hour))))
+			pass(time.Duration(h.IntN(int(3 * time.Hour))))
 		default:
-			pass(time.Duration(h.IntN(int(8 * day))))
+			pass(time.Duration(h.IntN(int(2 * day))))
 		}
 		if i%40 == 0 {
 			h.check()
@@ -708,7 +714,7 @@ func (h *history) end() {
 		}
 	}
 	for range 3 { // the newest row of each table stays
-		pass(40 * day)
+		pass(8 * day)
 		h.look()
 		for id, r := range h.runs {
 			if r.ended.IsZero() {
@@ -757,13 +763,13 @@ func TestWrongClock(t *testing.T) {
 		}
 		pass(time.Minute)
 		ahead.Store(int64(400 * day))
-		pass(30 * time.Minute)
+		pass(90 * time.Minute) // it has looked
 		left(10)
 		ahead.Store(0)
 		pass(5 * time.Hour)
 		left(10)
 		ahead.Store(int64(400 * day)) // it is right after all
-		pass(2 * time.Hour)
+		pass(3 * time.Hour)
 		left(0)
 	})
 }
