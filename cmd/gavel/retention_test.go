@@ -46,3 +46,22 @@ func TestParseRetention(t *testing.T) {
 		}
 	}
 }
+
+// A run whose event is gone still shows what it did.
+func TestRunWithoutItsEvent(t *testing.T) {
+	inWorld(t, "  - id: ended\n    when: session_ended\n    then: [ log: it ended ]\n", func(t *testing.T, w *world) {
+		w.send("session_ended", "s1")
+		event := w.send("session_ended", "s2")
+		run := w.line("then ", "explain", event)
+		_, run, _ = strings.Cut(run, "gavel runs show ")
+		w.change("DELETE FROM events WHERE id = '" + event + "'")
+		_, err := w.gavel("explain", run)
+		if err == nil || !strings.Contains(err.Error(), event+" of "+run+" is no longer kept") {
+			t.Errorf("explain says %v", err)
+		}
+		got, err := w.gavel("runs", "show", run)
+		if err != nil || !strings.Contains(got, run) {
+			t.Errorf("runs show says %s (%v)", got, err)
+		}
+	})
+}
