@@ -12,6 +12,15 @@ import (
 // workers are free.
 const mostAtOnce = 32
 
+// While runs wait for a target that was down, each place in its lane is taken
+// for shortest at least, and half as long for every gentle since it is back:
+// it gets up to 1,000 attempts a second at first, and deliveries are not
+// disturbed by thousands of runs that go on at once.
+const (
+	shortest = mostAtOnce * time.Millisecond
+	gentle   = 10 * time.Second
+)
+
 // lanes are the ways to the targets. They bound how many attempts go on side by
 // side in each, keep everybody out of one that was told to pause, and find out
 // which targets are down. Nobody stands in a lane: a run that may not enter is
@@ -31,7 +40,8 @@ type lanes struct {
 	shared int // attempts in lanes that are not single
 	// known are the targets that have been down, or wanted a pause, since the
 	// start: what runs say of them is old.
-	known map[string]bool
+	known  map[string]bool
+	closed bool
 }
 
 // way names a lane.
@@ -48,6 +58,7 @@ type lane struct {
 	aside  bool        // runs may wait for it
 	until  time.Time   // nobody enters before
 	wake   *time.Timer // at until
+	back   time.Time   // it was down until then, and runs wait; zero: it was not
 }
 
 // arrival is a run on its way into a lane.
@@ -63,6 +74,7 @@ type arrival struct {
 // pass is a place in a lane.
 type pass struct {
 	lane   *lane
+	since  time.Time
 	probe  bool // finds out whether the target is still down
 	forced bool // the target is down, and the run can wait no more
 }
@@ -95,7 +107,7 @@ func (l *lanes) enter(w way, v arrival) (*pass, stay) {
 		l.all[w.name] = x
 		l.remember(x, v)
 	}
-	p := &pass{lane: x, forced: x.isDown() && !v.now.Before(v.patience(v.now))}
+	p := &pass{lane: x, since: v.now, forced: x.isDown() && !v.now.Before(v.patience(v.now))}
 	switch {
 	case !p.forced && !x.open(v.now):
 		return nil, x.stay(v.now)
@@ -198,13 +210,42 @@ func (l *lanes) leave(p *pass, tried bool, err error, now time.Time) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.add(x, -1)
 	if p.probe {
 		x.probing = false
 	}
 	if tried {
 		l.judge(x, p, err, now)
 	}
+	// Not all at once: their results would be one large write.
+	if d := time.Duration(float64(x.holds(now))*(0.5+l.rand())) - now.Sub(p.since); d > 0 {
+		time.AfterFunc(d, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if !l.closed {
+				l.free(x, now.Add(d))
+			}
+		})
+		return
+	}
+	l.free(x, now)
+}
+
+// holds is for how long a place is taken at least.
+func (x *lane) holds(now time.Time) time.Duration {
+	if x.back.IsZero() {
+		return 0
+	}
+	d := shortest >> max(0, now.Sub(x.back)/gentle)
+	if !x.aside || d < time.Millisecond {
+		x.back = time.Time{}
+		return 0
+	}
+	return d
+}
+
+// free makes room for others.
+func (l *lanes) free(x *lane, now time.Time) {
+	l.add(x, -1)
 	switch {
 	case !x.open(now): // who shut it calls the next one
 	case x.isDown():
@@ -230,7 +271,7 @@ func (l *lanes) judge(x *lane, p *pass, err error, now time.Time) {
 	if err == nil || IsPermanent(err) { // it answers
 		if since, was := x.up(); was {
 			l.log.Info("target answers again", "target", x.name, "after", now.Sub(since).Round(time.Second).String())
-			x.until = time.Time{}
+			x.until, x.back = time.Time{}, now
 		}
 		return
 	}
@@ -270,6 +311,7 @@ func (l *lanes) pause(x *lane, now time.Time, d time.Duration) {
 func (l *lanes) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.closed = true
 	for _, x := range l.all {
 		if x.wake != nil {
 			x.wake.Stop()

@@ -163,6 +163,46 @@ func TestForced(t *testing.T) {
 	in(t, l, "a")
 }
 
+// A target that is back gets up to 1,000 attempts a second while runs wait for
+// it, twice as many each ten seconds, and then as many as it likes.
+func TestGentle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, called := lanesOf(64)
+		for range failuresDown {
+			l.leave(in(t, l, "a"), true, errDown, time.Now())
+		}
+		l.waits(way{name: "a"}, time.Now())
+		time.Sleep(2 * time.Second)
+		l.leave(in(t, l, "a"), true, nil, time.Now()) // it is back
+		passed := func(span time.Duration) (n int) {
+			for end := time.Now().Add(span); time.Now().Before(end); {
+				p, _ := l.enter(way{name: "a"}, arrival{called: true, now: time.Now(), patience: anHour})
+				if p == nil {
+					time.Sleep(50 * time.Microsecond)
+					continue
+				}
+				l.leave(p, true, nil, time.Now())
+				n++
+			}
+			return n
+		}
+		for _, want := range []int{1000, 2000, 4000, 8000, 16000} {
+			got := passed(time.Second)
+			if got < want*9/10 || got > want*11/10 {
+				t.Errorf("%d attempts in a second, want about %d", got, want)
+			}
+			time.Sleep(9 * time.Second)
+		}
+		time.Sleep(gentle)
+		called.take()
+		l.leave(in(t, l, "a"), true, nil, time.Now())
+		if got := fmt.Sprint(called.take()); got != "[a 2]" {
+			t.Errorf("called %s, want the next ones at once", got)
+		}
+		l.close()
+	})
+}
+
 // An attempt that was not made leaves the probe to the next one.
 func TestProbeNotMade(t *testing.T) {
 	l, called := lanesOf(64)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -189,6 +190,7 @@ func (s *service) run(ctx context.Context, hooks, socket net.Listener) error {
 	s.mu.Unlock()
 	s.announce()
 	s.notify.ready(s.summary())
+	debug.FreeOSMemory() // what loading the rules took
 
 	<-ctx.Done()
 	s.stopping.Store(true)

@@ -193,7 +193,7 @@ const (
 	// pagesAtOnce is how much is copied between two looks at whether to go on,
 	// and syncedAtOnce after how many of these the copy is flushed: a large
 	// flush at the end would hold up that of a commit.
-	pagesAtOnce  = 1024
+	pagesAtOnce  = 512
 	syncedAtOnce = 4
 )
 

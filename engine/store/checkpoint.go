@@ -12,7 +12,7 @@ import (
 
 // walPages is how many pages may be written to the log before they are copied
 // into the database file: 16 MiB.
-const walPages = 4096
+const walPages = 2048
 
 // walLog watches how the log grows. SQLite could do it by itself, but within
 // somebody's commit.

@@ -66,7 +66,7 @@ func Compact(ctx context.Context, dir string) (Compacted, error) {
 // vacuum writes what is in the file at path to p, and says what that is.
 func (p *partial) vacuum(ctx context.Context, path string) (c Contents, err error) {
 	// It is one file, and the lock is ours.
-	db, err := sql.Open("sqlite", dsn(path, "mode=ro&immutable=1"))
+	db, err := sql.Open("sqlite", dsn(path, "mode=ro&immutable=1&"+pageSize))
 	if err != nil {
 		return c, err
 	}

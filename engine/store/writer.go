@@ -18,7 +18,13 @@ func dsn(path, settings string) string {
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: settings}).String()
 }
 
-const writerSettings = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
+// pageSize is that of a new file. An event of 1 KB with its session
+// takes a quarter less room than with SQLite's 4096: fewer rows need more than a
+// page, or leave most of one empty.
+const pageSize = "_pragma=page_size(8192)"
+
+// _journal_mode comes after every _pragma.
+const writerSettings = pageSize + "&_pragma=busy_timeout(5000)&_journal_mode=WAL&_pragma=synchronous(FULL)" +
 	"&_pragma=wal_autocheckpoint(0)&_pragma=journal_size_limit(67108864)&_pragma=temp_store(MEMORY)"
 
 // writer is the connection that writes. It is used by one goroutine. Its
