@@ -57,16 +57,18 @@ func checkSlackConn(in engine.CheckInput, conn *slackConn, f *findings) {
 	}
 }
 
+const longestChannel = 80
+
 var (
 	// https://docs.slack.dev/reference/methods/conversations.create#naming
-	channelName = regexp.MustCompile(`^[\p{Ll}\p{Lo}\p{N}_-]{1,80}$`)
+	channelName = regexp.MustCompile(`^[\p{Ll}\p{Lo}\p{N}_-]+$`) // and at most longestChannel
 	notChannel  = regexp.MustCompile(`[^\p{Ll}\p{Lo}\p{N}_]+`)
 )
 
 // warnChannel warns of a name that no channel can have.
 func warnChannel(channel string, f *findings) {
 	name := strings.TrimPrefix(channel, "#")
-	if channelName.MatchString(name) || slackID.MatchString(name) || strings.HasPrefix(name, "@") {
+	if (channelName.MatchString(name) && utf8.RuneCountInString(name) <= longestChannel) || slackID.MatchString(name) || strings.HasPrefix(name, "@") {
 		return
 	}
 	hint := "use its name as Slack shows it behind the #, or its id"

@@ -113,7 +113,7 @@ type endured struct {
 	rate    float64 // of the burst itself
 	answers []time.Duration
 	during  []time.Duration // of these, as long as there was trouble
-	drained time.Duration // from its beginning until the target knew of all
+	drained time.Duration   // from its beginning until the target knew of all
 }
 
 // burst sends as many deliveries as it can, then measures the answers to others
