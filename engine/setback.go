@@ -22,7 +22,10 @@ func (t *Timer) SetBack(now time.Time, next func(time.Time) time.Time) bool {
 			t.Due = next(now)
 		}
 	}
-	if !t.At.IsZero() { // a start has put it off
+	switch {
+	case t.State == TimerMissed:
+		t.Due = earliest(t.Due, now.Add(lateWatch))
+	case !t.At.IsZero(): // a start has put it off
 		t.Due = earliest(t.Due, latest(t.At, now.Add(Grace)))
 	}
 	return !t.Due.Equal(due)

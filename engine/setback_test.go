@@ -13,6 +13,7 @@ func TestTimerSetBack(t *testing.T) {
 	const year = 365 * 24 * time.Hour
 	for _, tt := range []struct {
 		name    string
+		missed  bool
 		set, at time.Time
 		due     time.Time
 		next    func(time.Time) time.Time
@@ -24,10 +25,15 @@ func TestTimerSetBack(t *testing.T) {
 		{name: "put off at a start by a fast one", set: in(-time.Hour), at: in(time.Hour), due: in(year), want: in(time.Hour)},
 		{name: "overdue at a start by a fast one", set: in(-time.Hour), at: in(-time.Minute), due: in(year), want: in(engine.Grace)},
 		{name: "set and put off by a fast one", set: in(year), at: in(year + time.Hour), due: in(year + 2*time.Hour), want: in(time.Hour)},
+		{name: "missed, put off at a start before", missed: true, set: in(-time.Hour), at: in(-2 * time.Minute), due: in(23 * time.Hour), want: in(23 * time.Hour)},
+		{name: "missed, as a fast one says", missed: true, set: in(-time.Hour), due: in(year), want: in(24 * time.Hour)},
 		{name: "schedule", set: in(year), due: in(year + time.Hour), next: func(t time.Time) time.Time { return t.Add(20 * time.Hour) }, want: in(20 * time.Hour)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			x := engine.Timer{Set: tt.set, At: tt.at, Due: tt.due}
+			x := engine.Timer{State: engine.TimerPending, Set: tt.set, At: tt.at, Due: tt.due}
+			if tt.missed {
+				x.State = engine.TimerMissed
+			}
 			if changed := x.SetBack(now, tt.next); changed == tt.want.Equal(tt.due) {
 				t.Errorf("changed: %t", changed)
 			}

@@ -22,6 +22,9 @@ import (
 const (
 	tokenLeeway   = 60 * time.Second
 	tokenLifetime = 5 * time.Minute // as both senders set it
+	// longestToken is how far ahead a token may expire: what was sent once could
+	// be sent again until then, and keys of deliveries are not kept for ever.
+	longestToken = 24 * time.Hour
 	maxToken      = 4096            // real ones have about 250 characters
 )
 
@@ -93,6 +96,9 @@ func (v tokenVerifier) verify(r engine.Request, header string) error {
 	).ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return v.keys, nil })
 	if err != nil {
 		return tokenRefusal(err, claims, r.ReceivedAt)
+	}
+	if left := claims.ExpiresAt.Sub(r.ReceivedAt); left > longestToken {
+		return badToken("the token expires in %d h only, those of webhooks do within %d h", int64(left.Hours()), int64(longestToken.Hours()))
 	}
 	return checkDigest(claims.Digest, r.Body)
 }

@@ -122,6 +122,7 @@ func TestCraftedTokens(t *testing.T) {
 		{"nbf far beyond any clock", sign(hs256, fmt.Sprintf(`{"iss":%q,"exp":%d,"nbf":1e300,"sha256":%q}`, craftedKey, now+300, b64)), engine.VerdictBadSignature, "no time"},
 		{"nbf in microseconds", sign(hs256, claims(craftedKey, now*1e6, now+300, b64)), engine.VerdictBadSignature, "no time"},
 		{"exp far beyond any clock", sign(hs256, fmt.Sprintf(`{"iss":%q,"exp":1e300,"sha256":%q}`, craftedKey, b64)), engine.VerdictBadSignature, "no time"},
+		{"exp in 25 hours", at(0, 25*3600), engine.VerdictBadSignature, "expires in 25 h only"},
 		{"exp before 1970", sign(hs256, claims(craftedKey, now, -1, b64)), engine.VerdictBadSignature, "no time"},
 		{"other issuer and expired", sign(hs256, claims("APIother", now-900, now-600, b64)), engine.VerdictBadSignature, "APIother"},
 

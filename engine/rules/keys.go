@@ -59,7 +59,7 @@ func platformSourceKeys() []keyDoc {
 		{name: "api_key", doc: "name of the key, where the platform has one: text or a reference", value: apiKeySchema, example: "env:LIVEKIT_API_KEY"},
 		{name: "public_key", doc: "a PEM instead of the one the platform publishes", value: referenceSchema, example: "file:/etc/gavel/key.pem"},
 		{name: "headers", doc: "headers that must be there, by name: references", value: headersSchema, example: "{ Authorization: env:WEBHOOK_AUTHORIZATION }"},
-		{name: "tolerance", doc: "how old a signed timestamp may be; default the platform's own", value: lengthSchema, example: "5m"},
+		{name: "tolerance", doc: "how old a signed timestamp may be, at most 24h; default the platform's own", value: lengthSchema, example: "5m"},
 	}
 }
 

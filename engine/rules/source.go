@@ -240,11 +240,18 @@ func sizeUnit(unit string) int64 {
 	return 1
 }
 
+// longestTolerance is how old a signed time may be at most.
+const longestTolerance = 24 * time.Hour
+
 func (l *loader) readRest(s *source, got map[string]node) {
 	if e, given := got["tolerance"]; given {
 		var ok bool
 		if s.Tolerance, ok = e.duration(); ok && s.Tolerance == 0 {
 			e.add(issue{Code: "bad-duration", What: `"tolerance" cannot be 0`, Hint: "leave it out for the platform's own"})
+		} else if ok && s.Tolerance > longestTolerance {
+			e.add(issue{Code: "bad-duration", What: `"tolerance" cannot be more than 24h`,
+				Why:  "who has seen a delivery could send it again until then, and its key is not kept for ever",
+				Hint: "if the platform's clock is wrong by so much, mend that"})
 		}
 	}
 	if e, given := got["silent_after"]; given {

@@ -183,7 +183,7 @@ func (d *dispatcher) fetch(ctx context.Context, now time.Time) {
 			d.mu.Lock()
 			if err != nil {
 				if ctx.Err() == nil {
-					d.log.Error("runs cannot be read", "file", d.reader.path, "error", explain(err))
+					d.unreadable("file", d.reader.path, err)
 				}
 				x.look = true
 				d.again(now)

@@ -117,15 +117,16 @@ func (c *checker) runs() error {
 	for _, id := range revisions {
 		c.revisions[id] = true
 	}
-	query := `SELECT id, rule, source, session, event, trigger, state, epoch, shadow, body FROM runs`
+	query := `SELECT id, rule, source, session, event, trigger, state, epoch, shadow, target, body FROM runs`
 	if !c.full {
 		query += ` WHERE ` + left
 	}
 	var awaited []string
 	err = c.each(query, func(r *sql.Rows) error {
 		var col, run engine.Run
+		var waitsFor sql.NullString
 		var body sql.RawBytes
-		if err := r.Scan(&col.ID, &col.Rule, &col.Source, &col.Session, &col.Event, &col.Trigger, &col.State, &col.Epoch, &col.Shadow, &body); err != nil {
+		if err := r.Scan(&col.ID, &col.Rule, &col.Source, &col.Session, &col.Event, &col.Trigger, &col.State, &col.Epoch, &col.Shadow, &waitsFor, &body); err != nil {
 			return err
 		}
 		if err := decode(body, &run); err != nil {
@@ -133,7 +134,7 @@ func (c *checker) runs() error {
 			return nil
 		}
 		if run.ID != col.ID || run.Rule != col.Rule || run.Source != col.Source || run.Session != col.Session || run.Event != col.Event ||
-			run.Trigger != col.Trigger || run.State != col.State || run.Epoch != col.Epoch || run.Shadow != col.Shadow {
+			run.Trigger != col.Trigger || run.State != col.State || run.Epoch != col.Epoch || run.Shadow != col.Shadow || target(&run) != waitsFor {
 			c.find("runs"+differs, doRestore, col.ID)
 		}
 		if !c.revisions[run.Revision] {

@@ -75,6 +75,7 @@ func TestCheckFinds(t *testing.T) {
 		{`UPDATE runs SET turn = 't', state = 'done' WHERE state = 'ready'`, "do not give them up", "is done"},
 		{`UPDATE runs SET turn = NULL, state = 'queued'`, "queued runs without", "run_"},
 		{`UPDATE runs SET epoch = 7`, "runs whose text and columns differ", "run_"},
+		{`UPDATE runs SET target = 'https://example.com'`, "runs whose text and columns differ", "run_"},
 		{`UPDATE runs SET body = '{'`, "runs whose text cannot", "run_"},
 		{`UPDATE runs SET body = replace(body, '"branch"', '"awaited": "evt_x", "branch"')`, "on_late", "evt_x"},
 		{`UPDATE timers SET due = 1`, "timers whose text and columns differ", "tmr_1"},

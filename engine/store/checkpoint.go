@@ -106,13 +106,12 @@ func (c *committer) checkpoints() {
 		case <-c.log.full:
 		}
 		_ = c.pulse.touch()
-		w, err := openWriter(c.path)
-		if err != nil {
-			continue
-		}
 		start := c.o.Now()
-		err = copyLog(w)
-		w.close()
+		w, err := openWriter(c.path)
+		if err == nil {
+			err = copyLog(w)
+			w.close()
+		}
 		if err != nil {
 			c.o.Log.Warn("the log could not be copied", "file", c.path, "error", explain(err))
 		} else {

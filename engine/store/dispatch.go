@@ -45,6 +45,7 @@ type dispatcher struct {
 	whole time.Time // when it was last searched from the start
 	rest  time.Time // when that is to be done again; zero: no need
 	next  time.Time // when runs in it come due, at the latest; zero: not known
+	said  time.Time // when it was last logged that runs cannot be read
 }
 
 // handed is a run that can go on, or will when it is called.
@@ -214,7 +215,7 @@ func (d *dispatcher) search(ctx context.Context, now time.Time) {
 	d.mu.Lock()
 	if err != nil {
 		if ctx.Err() == nil {
-			d.log.Error("runs cannot be read", "file", d.reader.path, "error", explain(err))
+			d.unreadable("file", d.reader.path, err)
 		}
 		d.again(now)
 		return
@@ -253,12 +254,23 @@ func (d *dispatcher) again(now time.Time) {
 	}
 }
 
+// unreadable says that runs cannot be read, once in a while: all are tried again
+// every second. d.mu is held.
+func (d *dispatcher) unreadable(what, name string, err error) {
+	if now := d.now(); d.said.IsZero() || now.Sub(d.said) >= longestNap {
+		d.said = now
+		d.log.Error("runs cannot be read, they are tried again", what, name, "error", explain(err))
+	}
+}
+
 // advance lets one run go on.
 func (d *dispatcher) advance(ctx context.Context, h *handed, advance func(context.Context, engine.Due)) {
 	if h.due == nil {
 		due, err := d.reader.due(ctx, h.id, h.called != "", d.now(), d.current)
 		if err != nil {
-			d.log.Error("run cannot be read", "run", h.id, "error", explain(err))
+			d.mu.Lock()
+			d.unreadable("run", h.id, err)
+			d.mu.Unlock()
 		}
 		if due == nil { // or finished or put off since it was found
 			d.leave(h, nil, err != nil)

@@ -21,6 +21,9 @@ type folder struct {
 }
 
 func cannotUse(dir string, err error) error {
+	if errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("cannot use the data folder %s: %s", dir, explain(err))
+	}
 	return fmt.Errorf("cannot use the data folder %s: %w: make it a folder this user can write to, or name another with --data", dir, reason(err))
 }
 

@@ -75,11 +75,11 @@ func (j *record) apply(b *batch) error {
 }
 
 // target is what a run that is held waits for.
-func target(r *engine.Run) any {
-	if r.Held == nil || !r.PutOff() {
-		return nil
+func target(r *engine.Run) (name sql.NullString) {
+	if r.Held != nil && r.PutOff() {
+		name = sql.NullString{String: r.Held.Target, Valid: true}
 	}
-	return r.Held.Target
+	return name
 }
 
 // mine finds out whether the run is still its caller's, before anything of it
@@ -163,8 +163,8 @@ func (b *batch) update(seq int64, r *engine.Run) error {
 	if err != nil {
 		return err
 	}
-	_, err = b.w.exec(`UPDATE runs SET state = ?, due = ?, epoch = ?, body = ? WHERE seq = ?`,
-		r.State, due(r), r.Epoch, string(body), seq)
+	_, err = b.w.exec(`UPDATE runs SET state = ?, due = ?, target = ?, epoch = ?, body = ? WHERE seq = ?`,
+		r.State, due(r), target(r), r.Epoch, string(body), seq)
 	return err
 }
 
