@@ -23,7 +23,10 @@ build: ## bin/gavel, one static binary
 .PHONY: test
 test: ## vet and all tests, under the race detector, in random order; needs Go, gcc and the module proxy
 	go vet ./...
-	GORACE=atexit_sleep_ms=0 go test -race -shuffle=on -timeout 20m ./... # else each process of a test ends with a second of sleep
+	# Without atexit_sleep_ms each process of a test would end with a second of sleep.
+	GORACE=atexit_sleep_ms=0 go test -race -shuffle=on -timeout 20m ./...
+	# What tries very much tries all of it here only; nothing in it is concurrent.
+	go test -shuffle=on ./engine/rules
 
 .PHONY: fmt
 fmt: ## fail if a file is not as gofmt writes it

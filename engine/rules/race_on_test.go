@@ -6,4 +6,4 @@ package rules
 const slowness = 20
 
 // sparse: of what is tried many times, every n-th is tried in this build.
-const sparse = 3
+const sparse = 10
