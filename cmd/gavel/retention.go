@@ -41,8 +41,12 @@ func parseRetention(text string) (r store.Retention, err error) {
 		switch {
 		case err != nil:
 			return r, fail(exitUsage, fmt.Errorf("--retention: %w", err), hint)
+		case named && name == "":
+			return r, fail(exitUsage, fmt.Errorf("--retention: nothing stands before %q", "="+value), hint)
 		case said[name] && named:
 			return r, fail(exitUsage, fmt.Errorf("--retention says twice how long %s are kept", name), hint)
+		case said[name]:
+			return r, fail(exitUsage, errors.New("--retention names two times for all"), hint)
 		case !named && len(said) > 0:
 			return r, fail(exitUsage, fmt.Errorf("--retention: the time for all, %q, goes first", value), hint)
 		case named && !slices.ContainsFunc(parts, func(k kept) bool { return k.name == name }):
@@ -67,10 +71,15 @@ func parseKept(text string) (time.Duration, error) {
 		return 0, nil
 	}
 	d, err := rules.ParseDuration(text)
-	if err == nil && d < shortestKept {
-		err = fmt.Errorf("%q is too short: at least 1m", text)
+	switch {
+	case err != nil: // its hints are for rules, where minutes are meant, not days
+		return 0, fmt.Errorf("%q is no time to keep things", text)
+	case d == 0:
+		return 0, fmt.Errorf("%q would delete everything: to keep it for good say %s", text, forever)
+	case d < shortestKept:
+		return 0, fmt.Errorf("%q is too short: at least 1m", text)
 	}
-	return d, err
+	return d, nil
 }
 
 // retentionText is how long what is kept, as --retention says it.

@@ -30,16 +30,19 @@ func TestParseRetention(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		"":                    "duration",
-		"30":                  "duration",
+		"":                    "no time to keep",
+		"30":                  `"30" is no time to keep`,
+		"1M":                  `"1M" is no time to keep`,
+		"0d":                  "delete everything",
+		"30d,=9d":             `"=9d"`,
 		"59s":                 "too short",
-		"-1d":                 "duration",
+		"-1d":                 "no time to keep",
 		"runs=90d":            "others",
 		"30d,rums=1d":         `"rums"`,
 		"30d,runs=1d,runs=2d": "twice",
-		"30d,60d":             "goes first",
+		"30d,60d":             "two times for all",
 		"runs=1d,30d":         "goes first",
-		"30d,":                "duration",
+		"30d,":                "no time to keep",
 	} {
 		if got, err := parseRetention(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %+v, %v", in, got, err)

@@ -230,7 +230,7 @@ func (s *service) announce() {
 			s.log.Info("webhooks", "source", c.Name, "platform", c.Platform, "url", url, "secret", strings.Join(c.Secrets, " "))
 		}
 	}
-	s.log.Info("what is over is kept for "+retentionText(s.retention), "folder", st.Data)
+	s.log.Info("retention", "keeps", retentionText(s.retention), "folder", st.Data)
 	if len(sources) > 0 && isTerminal(s.app.err) {
 		s.log.Info("waiting for events", "try", "gavel send "+sources[0].Name+" session_ended")
 	}

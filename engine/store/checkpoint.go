@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"io/fs"
@@ -137,6 +138,10 @@ func renew(path string) error {
 		return err
 	}
 	defer f.Close()
+	var head [logHeader]byte
+	if n, _ := f.ReadAt(head[:], 0); n == logHeader && head != [logHeader]byte{} && !isLog(head) {
+		return errLog
+	}
 	buf := make([]byte, 1<<20)
 	for at := int64(0); ; {
 		n, err := f.ReadAt(buf, at)
@@ -152,4 +157,30 @@ func renew(path string) error {
 		at += int64(n)
 	}
 	return f.Sync()
+}
+
+// logHeader is what a log begins with: https://www.sqlite.org/fileformat2.html#walformat
+const logHeader = 32
+
+// errLog: SQLite would take such a log for an empty one and write over it. One
+// of zeros was never flushed, and nobody was promised anything.
+var errLog = errors.New("the log beside it, " + fileName + "-wal, is damaged where it begins, and with it what was received last: " +
+	"keep a copy of the folder, then restore a backup, or move the log away to go on without it")
+
+// isLog reports whether head is how a log begins.
+func isLog(head [logHeader]byte) bool {
+	var order binary.ByteOrder = binary.LittleEndian
+	switch binary.BigEndian.Uint32(head[:]) {
+	case 0x377f0682:
+	case 0x377f0683:
+		order = binary.BigEndian
+	default:
+		return false
+	}
+	var a, b uint32
+	for i := 0; i < 24; i += 8 {
+		a += order.Uint32(head[i:]) + b
+		b += order.Uint32(head[i+4:]) + a
+	}
+	return a == binary.BigEndian.Uint32(head[24:]) && b == binary.BigEndian.Uint32(head[28:])
 }

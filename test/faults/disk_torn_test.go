@@ -37,8 +37,10 @@ func damages() []damage {
 	return []damage{
 		{"the log is cut off", func(f torn, rng *rand.Rand) { f.cut("-wal", 1+rng.Int64N(8<<10)) }, inFile, "", true},
 		{"the end of the log is garbled", func(f torn, rng *rand.Rand) { f.garble(rng, "-wal", -1-rng.Int64N(8<<10), 8<<10) }, inFile, "", true},
-		{"one byte of the log is wrong", func(f torn, rng *rand.Rand) { f.flip(rng, "-wal") }, inFile, "", true},
-		{"the head of the log is garbled", func(f torn, rng *rand.Rand) { f.garble(rng, "-wal", 0, 32) }, inFile, "", true},
+		{"one bit of the log is wrong", func(f torn, rng *rand.Rand) { f.flip(rng, "-wal", logHead, f.size("-wal")) }, inFile, "", true},
+		{"one bit of the head of the log is wrong", func(f torn, rng *rand.Rand) { f.flip(rng, "-wal", 0, logHead) }, 0, "move the log away", false},
+		{"the head of the log is garbled", func(f torn, rng *rand.Rand) { f.garble(rng, "-wal", 0, logHead) }, 0, "move the log away", false},
+		{"the head of the log was never written", func(f torn, rng *rand.Rand) { f.clear("-wal", logHead) }, inFile, "", true},
 		{"the log is gone", func(f torn, _ *rand.Rand) { f.remove("-wal") }, inFile, "", true},
 		{"the index is garbled", func(f torn, rng *rand.Rand) { f.garble(rng, "-shm", rng.Int64N(32<<10), 8<<10) }, inFile + inLog, "", true},
 		{"the index is gone", func(f torn, _ *rand.Rand) { f.remove("-shm") }, inFile + inLog, "", true},
@@ -48,6 +50,9 @@ func damages() []damage {
 		{"a page of the file is garbled", func(f torn, rng *rand.Rand) { f.garble(rng, "", 4096*(1+rng.Int64N(f.pages()-1)), 4096) }, 0, "", false},
 	}
 }
+
+// logHead is how long the head of a log is.
+const logHead = 32
 
 // TestTorn opens what a torn write leaves of a data folder. It holds whole
 // transactions, or is refused with words that help.
@@ -180,11 +185,19 @@ func (f torn) garble(rng *rand.Rand, suffix string, at, n int64) {
 	f.must(err)
 }
 
-// flip changes one bit.
-func (f torn) flip(rng *rand.Rand, suffix string) {
+// flip changes one bit in that part of the file.
+func (f torn) flip(rng *rand.Rand, suffix string, from, to int64) {
 	text, err := os.ReadFile(f.path(suffix))
 	f.must(err)
-	text[rng.IntN(len(text))] ^= 1 << rng.IntN(8)
+	text[from+rng.Int64N(to-from)] ^= 1 << rng.IntN(8)
+	f.must(os.WriteFile(f.path(suffix), text, 0o600))
+}
+
+// clear writes zeros over the first n bytes.
+func (f torn) clear(suffix string, n int) {
+	text, err := os.ReadFile(f.path(suffix))
+	f.must(err)
+	clear(text[:n])
 	f.must(os.WriteFile(f.path(suffix), text, 0o600))
 }
 
