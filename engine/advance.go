@@ -419,8 +419,9 @@ func (a *advance) again(err error, now time.Time) (time.Time, bool) {
 		last := r.patience(now)
 		return earlier(due, last), now.Before(last)
 	}
-	if p.For > 0 && due.After(r.Tries[0].At.Add(p.For)) {
-		return time.Time{}, false
+	if p.For > 0 {
+		last := r.Tries[0].At.Add(p.For)
+		return earlier(due, last), now.Before(last)
 	}
 	return due, true
 }

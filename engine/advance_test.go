@@ -74,7 +74,7 @@ func TestRetryFor(t *testing.T) {
 		id := w.accept("S1")
 		pass(48 * time.Hour)
 		synctest.Wait()
-		if r := w.run(id); r.State != engine.RunFailed || len(w.calls) != 3 { // at 0 s, 1 s, 5 s; not at 21 s
+		if r := w.run(id); r.State != engine.RunFailed || len(w.calls) != 4 { // at 0 s, 1 s, 5 s, and 10 s instead of 21 s
 			t.Errorf("%s after %d attempts", r.State, len(w.calls))
 		}
 		stop()

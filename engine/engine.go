@@ -58,7 +58,8 @@ func New(o Options) (*Engine, error) {
 	}
 	e := &Engine{o: o, kinds: map[string]ActionKind{}, older: map[string]Planner{}, started: o.Now()}
 	call := func(target string, n int) bool { return o.Store.Call(target, n) }
-	e.lanes = lanes{workers: o.Workers, call: call, rand: o.Rand, log: o.Log}
+	limit := func(target string, until time.Time) { o.Store.Limit(target, until) }
+	e.lanes = lanes{workers: o.Workers, call: call, limit: limit, rand: o.Rand, log: o.Log}
 	for _, k := range o.Actions {
 		if _, twice := e.kinds[k.Name]; twice || ownAction(k.Name) {
 			return nil, fmt.Errorf("two actions are called %q", k.Name)

@@ -32,8 +32,10 @@ type lanes struct {
 	workers int
 	// call hands out runs that wait for a target, and reports whether more may.
 	call func(target string, n int) bool
-	rand func() float64
-	log  *slog.Logger
+	// limit bounds how long runs wait that were put aside without a time.
+	limit func(target string, until time.Time)
+	rand  func() float64
+	log   *slog.Logger
 
 	mu     sync.Mutex
 	all    map[string]*lane
@@ -186,6 +188,9 @@ func (l *lanes) waits(w way, now time.Time) {
 		l.all[w.name] = x
 	}
 	x.aside = true
+	if x.isDown() { // it may have come to be so meanwhile
+		l.limit(x.name, x.down.Add(brief))
+	}
 	if x.open(now) && x.inside < l.room(x) {
 		l.next(x, 1)
 	}
@@ -281,10 +286,11 @@ func (l *lanes) judge(x *lane, p *pass, err error, now time.Time) {
 	}
 	d := time.Duration(float64(x.distance) * (0.8 + 0.4*l.rand()))
 	if told {
-		d = max(d, after)
+		d = max(d, min(after, lastProbe))
 	}
 	l.pause(x, now, d)
 	if opened {
+		l.limit(x.name, x.down.Add(brief))
 		l.log.Warn("target is down, runs wait for it", "target", x.name, "failures", x.failures, "error", err.Error(), "next", d.Round(time.Second).String())
 	}
 }
@@ -297,14 +303,26 @@ func (l *lanes) pause(x *lane, now time.Time, d time.Duration) {
 	if x.wake != nil {
 		x.wake.Stop()
 	}
-	x.wake = time.AfterFunc(d, func() {
+	var wake *time.Timer
+	wake = time.AfterFunc(d, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if x.until.Equal(until) { // over, also if the clock was set back
 			x.until = time.Time{}
 		}
+		if l.all[x.name] != x {
+			return
+		}
+		if x.inside == 0 && !x.aside && x.until.IsZero() { // nobody wants to know
+			delete(l.all, x.name)
+			return
+		}
 		l.next(x, 1)
+		if !x.aside && x.wake == wake { // none came, or the last one is on its way
+			wake.Reset(lastProbe)
+		}
 	})
+	x.wake = wake
 }
 
 // close stops what is to happen later.
@@ -334,7 +352,8 @@ func (l *lanes) held(w way, now time.Time) *Held {
 // known now of one that could go on. nil if it waits for none.
 func (e *Engine) Held(r *Run) *Held {
 	kind, known := e.kinds[callOf(r).Action]
-	if !known || (r.Held == nil && r.State != RunReady) {
+	due := r.State == RunReady || (r.State == RunRetrying && !r.Due.After(e.o.Now()))
+	if !known || (r.Held == nil && !due) {
 		return r.Held
 	}
 	var conn any
@@ -376,7 +395,7 @@ func (e *Engine) Down() []Target {
 	defer l.mu.Unlock()
 	var all []Target
 	for _, x := range l.all {
-		if x.isDown() {
+		if x.isDown() && (x.aside || x.inside > 0 || !x.until.IsZero()) { // else nobody waits for it any more
 			all = append(all, Target{x.name, x.down, x.until, x.last})
 		}
 	}

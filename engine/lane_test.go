@@ -14,6 +14,7 @@ import (
 func lanesOf(workers int) (*lanes, *callings) {
 	called := new(callings)
 	l := &lanes{workers: workers, log: slog.New(slog.DiscardHandler), rand: func() float64 { return 0.5 }}
+	l.limit = func(string, time.Time) {}
 	l.call = func(target string, n int) bool {
 		called.mu.Lock()
 		defer called.mu.Unlock()
@@ -246,6 +247,36 @@ func TestStaleHeld(t *testing.T) {
 	if p, _ := l.enter(way{name: "b"}, v); p == nil || p.probe {
 		t.Errorf("%+v", p)
 	}
+}
+
+// A target that is down is tried once a minute at least, whatever it asks for,
+// and forgotten when nobody waits for it any more.
+func TestPauseOfDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, called := lanesOf(64)
+		limited := ""
+		l.limit = func(target string, until time.Time) { limited = fmt.Sprint(target, " ", time.Until(until)) }
+		for range failuresDown {
+			l.leave(in(t, l, "a"), true, RetryAfter(errDown, time.Hour), time.Now())
+		}
+		if limited != "a 10s" {
+			t.Errorf("runs in line were limited: %q", limited)
+		}
+		l.waits(way{name: "a"}, time.Now())
+		called.take()
+		time.Sleep(lastProbe + time.Second)
+		if got := fmt.Sprint(called.take()); got != "[a 1]" {
+			t.Errorf("called %s", got)
+		}
+		l.call = func(string, int) bool { return false } // they have gone
+		l.leave(in(t, l, "a"), true, errDown, time.Now())
+		time.Sleep(2 * lastProbe)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if len(l.all) != 0 {
+			t.Errorf("still known: %v", l.all)
+		}
+	})
 }
 
 // A lane that was told to pause lets nobody in, then one at a time again, and

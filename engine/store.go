@@ -92,6 +92,9 @@ type Store interface {
 	// last advance does with it. It writes nothing: after a crash the run can go
 	// on at once. False if too many wait already: it is to be recorded as Held.
 	SetAside(runID, target string, until time.Time) bool
+	// Limit has the runs set aside for a target without a time wait until then
+	// at most.
+	Limit(target string, until time.Time)
 	// Call has the n runs handed out that have waited longest for a target,
 	// set aside or recorded as Held. It reports whether more may wait.
 	Call(target string, n int) bool

@@ -156,22 +156,29 @@ func TestTargetStaysDown(t *testing.T) {
 		name     string
 		retry    engine.Retry
 		from, to time.Duration // when the last one fails
+		hangs    bool          // instead of refusing: runs stand in line before it is known to be down
 	}{
-		{"default", engine.Retry{}, 23 * time.Hour, 29 * time.Hour},
-		{"one attempt", engine.Retry{Attempts: 1}, 0, 0},
-		{"three", engine.Retry{Attempts: 3, First: 10 * time.Second}, 50 * time.Second, time.Minute},
-		{"for an hour", engine.Retry{Attempts: 50, For: time.Hour}, 50 * time.Minute, 61 * time.Minute},
+		{"default", engine.Retry{}, 23 * time.Hour, 29 * time.Hour, false},
+		{"one attempt", engine.Retry{Attempts: 1}, 0, 0, false},
+		{"three", engine.Retry{Attempts: 3, First: 10 * time.Second}, 50 * time.Second, time.Minute, false},
+		{"for an hour", engine.Retry{Attempts: 50, For: time.Hour}, 50 * time.Minute, 61 * time.Minute, false},
+		{"hangs", engine.Retry{Attempts: 3, First: time.Second, Max: time.Second}, 30 * time.Second, 5 * time.Minute, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				x := newTown(t, tc.retry, "a")
-				x.act = func(context.Context, string) error { return errRefused }
+				x.act = func(ctx context.Context, _ string) error {
+					if tc.hangs {
+						<-ctx.Done()
+					}
+					return errRefused
+				}
 				begin, stop := time.Now(), x.start()
-				x.sends("a", 50)
+				x.sends("a", 150)
 				pass(48 * time.Hour)
 				synctest.Wait()
 				states, _ := x.states()
-				if states[engine.RunFailed] != 50 {
+				if states[engine.RunFailed] != 150 {
 					t.Errorf("%v", states)
 				}
 				for _, r := range x.runs(false) {

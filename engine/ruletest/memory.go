@@ -206,6 +206,9 @@ func (m *memory) Dispatch(ctx context.Context, _ int, advance func(context.Conte
 // SetAside implements [engine.Store]: no action of a rehearsal has a lane.
 func (m *memory) SetAside(string, string, time.Time) bool { return false }
 
+// Limit implements [engine.Store].
+func (m *memory) Limit(string, time.Time) {}
+
 // Call implements [engine.Store].
 func (m *memory) Call(string, int) bool { return false }
 

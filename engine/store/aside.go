@@ -82,6 +82,25 @@ func (s *SQLite) SetAside(runID, target string, until time.Time) bool {
 // Call implements engine.Store.
 func (s *SQLite) Call(target string, n int) bool { return s.dispatcher.call(target, n) }
 
+// Limit implements engine.Store.
+func (s *SQLite) Limit(target string, until time.Time) { s.dispatcher.limitLine(target, until) }
+
+// limitLine bounds how long the runs stand in the line of target.
+func (d *dispatcher) limitLine(target string, until time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	x := d.lines.by[target]
+	if x == nil {
+		return
+	}
+	for _, h := range x.aside {
+		if h.until.IsZero() {
+			h.until = until
+		}
+	}
+	d.tell()
+}
+
 // setAside puts a run that a worker has into the line of target: at its end, or
 // where it was called from.
 func (d *dispatcher) setAside(id, target string, until time.Time) bool {

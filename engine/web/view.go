@@ -373,8 +373,8 @@ type Status struct {
 type DownTarget struct {
 	Target string    `json:"target"`
 	Since  time.Time `json:"since"`
-	Next   time.Time `json:"next"`  // when it is tried again
-	Error  string    `json:"error"` // what came of the last attempt
+	Next   time.Time `json:"next,omitzero"` // when it is tried again
+	Error  string    `json:"error"`         // what came of the last attempt
 }
 
 // RulesStatus is the revision in use.
