@@ -78,7 +78,13 @@ func (e *Engine) Use(ctx context.Context, p Planner, conns Connections) (Switche
 	if err != nil {
 		return out, fmt.Errorf("use rules revision %s: %w", p.Revision(), err)
 	}
-	e.current.Store(&revision{p, conns})
+	before := e.current.Swap(&revision{p, conns})
+	e.mu.Lock()
+	clear(e.older) // those that are still needed are loaded again
+	if before != nil {
+		e.older[before.plan.Revision()] = before.plan
+	}
+	e.mu.Unlock()
 	if out.Cancelled > 0 {
 		e.o.Log.Info("timers cancelled", "count", out.Cancelled, "rules", out.Rules)
 	}

@@ -47,10 +47,10 @@ func OpenReader(ctx context.Context, dir string, now func() time.Time) (*Reader,
 	return r, nil
 }
 
-// newReader is a reader that takes a quarter of memory, a number of bytes, and
+// newReader is a reader that takes a sixteenth of memory, a number of bytes, and
 // feels the pulse of the disk, if there is one.
 func newReader(path string, now func() time.Time, memory int64, p *pulse) (*Reader, error) {
-	cache := fmt.Sprintf("&_pragma=cache_size(-%d)", memory/4/readers>>10)
+	cache := fmt.Sprintf("&_pragma=cache_size(-%d)", memory/16/readers>>10)
 	connect, err := sqlite.NewConnector(dsn(path, readerSettings+cache))
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %s: %s", path, explain(err))

@@ -31,10 +31,9 @@ type Options struct {
 	SpaceEvery time.Duration
 	// Retention is how long what is over is kept; zero: for good.
 	Retention Retention
-	// Memory is roughly how many bytes the store may take: a quarter each for the
-	// pages of readers and for deliveries that wait, half of that for sessions,
-	// and half of that again each for events, and for the pages the committer
-	// works with; 0: 128 MiB.
+	// Memory is roughly how many bytes the store may take: a quarter for deliveries
+	// that wait, half of that for sessions, and half of that again each for events,
+	// for the pages of readers, and for those the committer works with; 0: 128 MiB.
 	Memory int64
 }
 
