@@ -99,38 +99,17 @@ func within(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, defaultTimeout)
 }
 
-// unreachable classifies a request that got no whole answer. All is transient
-// (certificates too: they get renewed) but a target that is not allowed.
-func unreachable(what string, err error, hide secrets) error {
-	var blocked *blockedError
-	if errors.As(err, &blocked) {
-		return engine.Permanent(fmt.Errorf("%s: %w", what, blocked))
-	}
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err // u prints the URL with everything in it
-	}
-	text := hide.in(what + ": " + err.Error())
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		text = what + ": no complete answer in time"
-	case errors.Is(err, context.Canceled):
-		text = what + ": interrupted"
-	}
-	return &worded{text, err}
-}
-
 // refusal classifies an answer that is no success. said is what the target
 // gave as its reason.
 func refusal(what string, status int, header http.Header, now time.Time, said string, hide secrets) error {
-	text := fmt.Sprintf("%s: %d %s", what, status, http.StatusText(status))
+	text := what + ": " + statusText(status)
 	if to, err := url.Parse(header.Get("Location")); err == nil && status/100 == 3 && to.Path+to.Host != "" {
 		text += " to " + to.Host + to.EscapedPath() + ": redirects are not followed, use the new address"
 	}
 	if said != "" {
 		text += ": " + said
 	}
-	err := errors.New(hide.in(strings.TrimSpace(text)))
+	err := errors.New(hide.in(text))
 	if !passing(status) {
 		return engine.Permanent(err)
 	}
@@ -138,6 +117,11 @@ func refusal(what string, status int, header http.Header, now time.Time, said st
 		return engine.RetryAfter(err, d)
 	}
 	return err
+}
+
+// statusText is "404 Not Found", or the number alone where it has no name.
+func statusText(status int) string {
+	return strings.TrimSpace(fmt.Sprint(status, " ", http.StatusText(status)))
 }
 
 // passing reports whether the same request may fare better later.

@@ -102,6 +102,9 @@ func TestHostileTargets(t *testing.T) {
 				if len(res.Body) > maxAnswer {
 					t.Errorf("%d bytes kept", len(res.Body))
 				}
+				if goWords.MatchString(fmt.Sprint(err)) {
+					t.Errorf("words of Go's: %v", err)
+				}
 				if err != nil && len(err.Error()) > 600 {
 					t.Errorf("an error of %d characters", len(err.Error()))
 				}

@@ -88,7 +88,7 @@ func callHTTP(ctx context.Context, out *client, c engine.Call) (engine.Result, e
 		Status:  a.status,
 		Body:    asJSON(a.body),
 		Headers: kept(a.header, hide),
-		Note:    fmt.Sprintf("%s: %d %s", what, a.status, http.StatusText(a.status)),
+		Note:    what + ": " + statusText(a.status),
 	}
 	if a.long {
 		res.Note += fmt.Sprintf(", its answer is longer than %d KiB and was not kept", maxAnswer>>10)

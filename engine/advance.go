@@ -22,15 +22,17 @@ const (
 
 func ownAction(name string) bool { return name == actionStop || name == actionWait }
 
+// DefaultAttempts is how often a step is tried whose rule does not say.
+const DefaultAttempts = 8
+
 // Limits of the retry policy.
 const (
-	defaultAttempts = 8
-	defaultFirst    = 30 * time.Second
-	defaultMax      = 12 * time.Hour
-	growth          = 4
-	defaultTimeout  = 30 * time.Second
-	minRetryAfter   = time.Second
-	maxRetryAfter   = time.Hour
+	defaultFirst   = 30 * time.Second
+	defaultMax     = 12 * time.Hour
+	growth         = 4
+	defaultTimeout = 30 * time.Second
+	minRetryAfter  = time.Second
+	maxRetryAfter  = time.Hour
 )
 
 // advance takes one run as far as it goes: to its end, or to a pause.
@@ -435,7 +437,7 @@ func earlier(a, b time.Time) time.Time {
 
 func (p Retry) attempts() int {
 	if p.Attempts <= 0 {
-		return defaultAttempts
+		return DefaultAttempts
 	}
 	return p.Attempts
 }

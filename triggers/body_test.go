@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,6 +120,55 @@ func TestSlowBodiesAreCutOff(t *testing.T) {
 		}
 		server.Close()
 	})
+}
+
+// What came of a body that did not come whole is said in words for people: a
+// platform's network, a proxy's limit and a broken sender look different.
+func TestBrokenBodiesInOurWords(t *testing.T) {
+	const start = "POST /hooks/livekit-a HTTP/1.1\r\nHost: x\r\n"
+	for _, tc := range []struct {
+		name, sent string
+		end        func(io.Closer) // nil: nothing more comes
+		want       string
+	}{
+		{"nothing more", start + "Content-Length: 1098\r\n\r\n12345", nil, "5 of 1098 bytes of the body came, and no more in time: a request may take 15 s"},
+		{"nothing more of a large one", start + "Content-Length: 9000\r\n\r\n" + strings.Repeat(" ", smallBody+1), nil,
+			"4097 of 9000 bytes of the body came, and no more in time: a request may take 15 s, what is beyond 4096 bytes of its body 5 s of them"},
+		{"no chunk more", start + "Transfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n", nil, "5 bytes of the body came, and no more in time: a request may take 15 s"},
+		{"hung up", start + "Content-Length: 1098\r\n\r\n12345", func(c io.Closer) { c.Close() }, "5 of 1098 bytes of the body came, then the sender or a proxy closed the connection"},
+		{"hung up between chunks", start + "Transfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n", func(c io.Closer) { c.Close() }, "5 bytes of the body came, then the sender or a proxy closed the connection"},
+		{"no chunk", start + "Transfer-Encoding: chunked\r\n\r\n5\r\n12345\r\nzz\r\n", nil, "5 bytes of the body came, then something that is no chunk of a body (RFC 9112, section 7.1)"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e, c := endpoint(t, []engine.SourceConfig{liveKitSource(0)})
+				ours, theirs := net.Pipe()
+				server := Server("", e.Handler())
+				go func() { _ = server.Serve(&single{conn: ours}) }()
+				if _, err := io.WriteString(theirs, tc.sent); err != nil {
+					t.Fatal(err)
+				}
+				if tc.end != nil {
+					tc.end(theirs)
+				} else {
+					_, _ = io.ReadAll(theirs)
+				}
+				synctest.Wait()
+				if r := c.lastRefusal(t); r.Reason != tc.want || r.Status != 400 || r.Verdict != engine.VerdictBadBody {
+					t.Errorf("%+v\nwant %s", r, tc.want)
+				}
+				server.Close()
+			})
+		})
+	}
+	reset := &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+	if got, want := brokenOff(reset, 0), "then the sender or a proxy closed the connection"; got != want {
+		t.Errorf("%v: %s", reset, got)
+	}
+	dropped := &net.OpError{Op: "read", Net: "tcp", Err: net.ErrClosed}
+	if got, want := brokenOff(dropped, 0), "then gavel closed the connection: it was silent, and others wanted its place, or the server was stopped"; got != want {
+		t.Errorf("%v: %s", dropped, got)
+	}
 }
 
 // single is a listener with one connection.

@@ -7,8 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"reflect"
 	"strconv"
 	"strings"
@@ -60,6 +62,8 @@ const (
 	soonestAgain  = time.Second
 	latestAgain   = time.Minute
 	defaultBodies = 16 << 20
+	// requestTime is how long a sender may take for all of a request.
+	requestTime = 15 * time.Second
 )
 
 // Endpoint receives webhooks. It is safe for concurrent use.
@@ -247,7 +251,7 @@ func (e *Endpoint) receive(w http.ResponseWriter, r *http.Request, t *table, s *
 	defer done()
 	d.trace.Size = int64(len(body))
 	if err != nil {
-		d.unreadable(err, s.maxBody())
+		d.unreadable(err, s.maxBody(), r.ContentLength)
 		return
 	}
 	req := engine.Request{
@@ -315,7 +319,9 @@ func (d *delivery) unavailable(err error) {
 	d.refuse(http.StatusServiceUnavailable, engine.VerdictUnavailable, err.Error())
 }
 
-func (d *delivery) unreadable(err error, limit int64) {
+// unreadable refuses a body that did not come whole. length is what the sender
+// said of it, -1 if nothing.
+func (d *delivery) unreadable(err error, limit, length int64) {
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		d.refuse(http.StatusRequestEntityTooLarge, engine.VerdictTooLarge,
 			fmt.Sprintf("the body is larger than %d bytes, the source's max_body", limit))
@@ -325,7 +331,28 @@ func (d *delivery) unreadable(err error, limit int64) {
 		d.unavailable(err)
 		return
 	}
-	d.refuse(http.StatusBadRequest, engine.VerdictBadBody, "the body ended before it was read: "+err.Error())
+	came := fmt.Sprintf("%d bytes of the body came", d.trace.Size)
+	if length >= 0 {
+		came = fmt.Sprintf("%d of %d bytes of the body came", d.trace.Size, length)
+	}
+	d.refuse(http.StatusBadRequest, engine.VerdictBadBody, came+", "+brokenOff(err, d.trace.Size))
+}
+
+// brokenOff says why no more than size bytes of a body came.
+func brokenOff(err error, size int64) string {
+	var op *net.OpError
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && size >= smallBody:
+		return fmt.Sprintf("and no more in time: a request may take %.0f s, what is beyond %d bytes of its body %.0f s of them",
+			requestTime.Seconds(), smallBody, bodyTime.Seconds())
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Sprintf("and no more in time: a request may take %.0f s", requestTime.Seconds())
+	case errors.Is(err, net.ErrClosed):
+		return "then gavel closed the connection: it was silent, and others wanted its place, or the server was stopped"
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.As(err, &op):
+		return "then the sender or a proxy closed the connection"
+	}
+	return "then something that is no chunk of a body (RFC 9112, section 7.1)"
 }
 
 func (d *delivery) unverified(err error, t *table, s *source, req engine.Request) {
@@ -491,7 +518,7 @@ func Server(addr string, h http.Handler) *http.Server {
 		Addr:              addr,
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       15 * time.Second,
+		ReadTimeout:       requestTime,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       60 * time.Second,
 		MaxHeaderBytes:    32 << 10,

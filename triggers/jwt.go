@@ -25,7 +25,7 @@ const (
 	// longestToken is how far ahead a token may expire: what was sent once could
 	// be sent again until then, and keys of deliveries are not kept for ever.
 	longestToken = 24 * time.Hour
-	maxToken      = 4096            // real ones have about 250 characters
+	maxToken     = 4096 // real ones have about 250 characters
 )
 
 // tokenVerifier verifies such tokens for one source.

@@ -288,7 +288,7 @@ func TestExplainLate(t *testing.T) {
 		w.pass(8 * time.Minute)
 		late := w.send("participant_joined", "s1", "name=Host")
 		got, err := w.gavel("explain", late)
-		if err != nil || !strings.Contains(got, "\n         it is 3m late\n  ✓ participant.name") || !strings.Contains(got, "waited for participant_joined until 00:05:00; fired: it came late, at 00:08:00") || !strings.Contains(got, "\nthen     run queued (on_late)  gavel runs show run_") {
+		if err != nil || !strings.Contains(got, "\n         it is 3m late\n  ✓ participant.name") || !strings.Contains(got, "waited for participant_joined until 00:05:00; fired: it came late, at 00:08:00") || !strings.Contains(got, "\nthen     run queued (on_late): waits for its turn  gavel runs show run_") {
 			t.Errorf("got %v, %s", err, got)
 		}
 	})

@@ -105,7 +105,7 @@ rules.yaml (REVISION)
 
 last runs
 ID       RULE  STATE  TRIGGER        ROOM         STARTED   TRIES  REASON
-run_002  long  ready  session_ended  Weekly sync  00:00:00  0
+run_002  long  ready  session_ended  Weekly sync  00:00:00  0/8
 
 asked about last
 EVENT    TIME      TYPE           ROOM         VERDICT      DECIDES

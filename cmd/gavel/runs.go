@@ -89,20 +89,27 @@ func replayedNote(r web.Run) string {
 
 // tries is "2/8" where the step may be tried eight times.
 func tries(r web.Run) string {
-	if r.Current == nil {
+	if r.Current == nil || r.State == engine.RunWaiting { // a wait is not tried
 		return ""
 	}
-	n := strconv.Itoa(len(r.Current.Tries))
-	if r.Current.Limit > 0 {
-		n += "/" + strconv.Itoa(r.Current.Limit)
+	limit := r.Current.Limit
+	if limit == 0 {
+		limit = engine.DefaultAttempts
 	}
-	return n
+	return fmt.Sprintf("%d/%d", len(r.Current.Tries), limit)
 }
+
+// waitsForTurn is what a queued run does: an earlier one of its rule and session
+// has the turn.
+const waitsForTurn = "waits for its turn"
 
 // runReason is why a run failed, or why it waits and until when.
 func (a *app) runReason(r web.Run) string {
-	if r.State == engine.RunWaiting {
+	switch r.State {
+	case engine.RunWaiting:
 		return "waits until " + a.clock(r.Due)
+	case engine.RunQueued:
+		return or(r.Reason, waitsForTurn)
 	}
 	if r.Held != nil {
 		return a.heldReason(*r.Held)
@@ -121,7 +128,11 @@ func (a *app) runReason(r web.Run) string {
 func (a *app) heldReason(h engine.Held) string {
 	switch {
 	case h.Down:
-		return fmt.Sprintf("waits: %s is down since %s", h.Target, a.clock(h.Since))
+		text := fmt.Sprintf("waits: %s is down since %s", h.Target, a.clock(h.Since))
+		if h.Until.After(a.now()) { // else it is being tried, or nobody knows
+			text += ", next tried at " + a.clock(h.Until)
+		}
+		return text
 	case h.Until.After(a.now()):
 		return fmt.Sprintf("waits: %s wants a pause until %s", h.Target, a.clock(h.Until))
 	}
@@ -136,17 +147,53 @@ func (a *app) runsShowCmd() *cobra.Command {
   gavel runs show 01K9F2M7 -o json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var r web.Run
-			if err := a.get(cmd.Context(), "runs/"+url.PathEscape(args[0]), nil, &r); err != nil {
+			c, err := a.connect(cmd.Context())
+			if err != nil {
 				return err
+			}
+			defer c.close()
+			var r web.Run
+			if err := c.Get(cmd.Context(), "runs/"+url.PathEscape(args[0]), nil, &r); err != nil {
+				return answered(err)
 			}
 			if a.output != "table" {
 				return printOne(a, r, a.runColumns())
+			}
+			if r.State == engine.RunQueued {
+				ahead, err := before(cmd.Context(), c, r)
+				if err != nil {
+					return answered(err)
+				}
+				r.Reason = waitsForTurn + ahead
 			}
 			a.printRun(r)
 			return nil
 		},
 	}
+}
+
+// before says which run a queued one comes after, "" if that is not known: the
+// last one of its rule and session that is not over. Digests take turns of their
+// own, which no run tells.
+func before(ctx context.Context, c *connection, r web.Run) (string, error) {
+	if r.Session == "" || r.Timer != "" && r.Gathered > 0 {
+		return "", nil
+	}
+	params := url.Values{"rule": {r.Rule}, "session": {r.Session}, "cursor": {r.ID}, "shadow": {strconv.FormatBool(r.Shadow)}}
+	var l web.RunList
+	if err := c.Get(ctx, "runs", params, &l); err != nil {
+		return "", err
+	}
+	retrying := ""
+	for _, x := range l.Runs {
+		switch x.State {
+		case engine.RunQueued, engine.RunReady, engine.RunRunning:
+			return ", behind " + x.ID, nil
+		case engine.RunRetrying: // it has its turn, or gave it away after an hour
+			retrying = or(retrying, ", behind "+x.ID)
+		}
+	}
+	return retrying, nil
 }
 
 func (a *app) printRun(r web.Run) {

@@ -265,7 +265,7 @@ func (sr *stepReader) readStepKeys(s *step, got map[string]node, sc scope, at sp
 	if e, there := got["timeout"]; there {
 		var ok bool
 		if s.timeout, ok = e.duration(); ok && s.timeout <= 0 {
-			e.add(issue{Code: "bad-duration", What: `"timeout" cannot be 0`, Hint: "leave it out for the action's own"})
+			e.add(issue{Code: "bad-duration", What: `"timeout" cannot be 0`, Hint: "leave it out for 30s"})
 		}
 	}
 	if e, there := got["retry"]; there && e.isMap("{ attempts: 3, first: 30s, max: 8h, for: 1d }") {

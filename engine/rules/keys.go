@@ -149,7 +149,7 @@ func stepDocs() []keyDoc {
 		{name: "if", doc: "a condition; false skips the step", value: conditionsSchema, example: "steps.crm.status == 200"},
 		{name: "via", doc: "name of the connection; not needed where there is one, or one called default", value: nameSchema, example: "team"},
 		{name: "retry", doc: "how often the step is tried again", value: retrySchema, example: "{ attempts: 3, first: 2s }"},
-		{name: "timeout", doc: "of one attempt; default the action's own", value: lengthSchema, example: "10s"},
+		{name: "timeout", doc: "of one attempt; default 30s", value: lengthSchema, example: "10s"},
 		{name: "on_failure", doc: "continue, or steps of its own instead of the rule's", value: (*schemaMaker).onFailure},
 	}
 }

@@ -579,8 +579,9 @@ func (h *history) event() {
 	h.deliveries = append(h.deliveries, in)
 	ev := out.Events[0]
 	h.events[ev.ID] = in.Now
-	if _, err := h.s.Session(context.Background(), "pnm/"+session); err == nil { // there is none before something shows that
-		h.sessions["pnm/"+session] = in.Now
+	// There is none before something shows that, but another may begin so.
+	if x, err := h.s.Session(context.Background(), "pnm/"+session); err == nil && x.Key == "pnm/"+session {
+		h.sessions[x.Key] = in.Now
 	}
 	for _, r := range ev.Outcome.Runs {
 		h.runs[r.Run] = &ran{event: ev.ID}
