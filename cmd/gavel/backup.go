@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -39,12 +40,20 @@ With - as FILE the copy goes to standard output.`,
 	}
 	force := cmd.Flags().Bool("force", false, "replace another backup")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if args[0] == "-" {
+		switch args[0] {
+		case "":
+			return emptyName(cmd)
+		case "-":
 			return a.backupToStdout(cmd.Context())
 		}
 		return a.backup(cmd.Context(), args[0], *force)
 	}
 	return cmd
+}
+
+// emptyName is what a script gets whose variable is not set.
+func emptyName(cmd *cobra.Command) error {
+	return fail(exitUsage, errors.New("the name of FILE is empty"), "usage: "+cmd.UseLine())
 }
 
 // yieldToServer lets the server on this machine go first: what this goroutine
@@ -95,15 +104,36 @@ func (a *app) backupToStdout(ctx context.Context) (err error) {
 		return backupFailure(err)
 	}
 	f, err := os.Open(r.File)
-	if err == nil {
-		defer f.Close()
-		_, err = io.Copy(a.out, f)
-	}
 	if err != nil {
+		return fail(exitFindings, fmt.Errorf("hand on the backup: %w", err), "")
+	}
+	defer f.Close()
+	os.RemoveAll(dir) // whatever ends this from here on, no copy is left
+	signal.Ignore(syscall.SIGPIPE)
+	err = unlessEnded(ctx, func() error { _, err := io.Copy(a.out, f); return err })
+	switch {
+	case errors.Is(err, context.Canceled):
+		return fail(exitInterrupted, errors.New("broken off: not all of the backup was handed on"), "")
+	case errors.Is(err, syscall.EPIPE):
+		return fail(exitFindings, errors.New("whoever read the backup went away before all of it was handed on"), "what it has is no backup: look at what it said, and take another one")
+	case err != nil:
 		return fail(exitFindings, fmt.Errorf("hand on the backup: %w", err), "")
 	}
 	a.say("%s, %s, as of %s", holds(r.Contents), size(r.Size), a.clock(r.Taken))
 	return a.warn(r)
+}
+
+// unlessEnded does what may block for ever, until ctx ends: the process ends
+// then.
+func unlessEnded(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // warn tells of what is not as it must be in a copy that was made all the same.
@@ -118,7 +148,7 @@ func (a *app) warn(r store.Report) error {
 }
 
 func (a *app) restoreCmd() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "restore FILE",
 		Short: "put a backup in the place of the store",
 		Long: `Puts a copy of a backup in the place of the store, while no server runs. The backup
@@ -127,27 +157,48 @@ gavel.db.before-TIME: delete it when you no longer need it.
 
 What was accepted since the backup is missing then. What was not finished in the
 backup goes on at the next start: steps done since are done again, with the same
-key. What platforms send again is accepted again.`,
+key. What platforms send again is accepted again.
+
+With - as FILE the backup is read from standard input. A copy of it is first made
+in the folder of the store, and removed again.`,
 		Example: `  systemctl stop gavel
-  gavel restore /backup/gavel-2026-11-20.db
-  systemctl start gavel`,
+  sudo gavel --data /var/lib/gavel restore /backup/gavel-2026-11-20.db
+  systemctl start gavel
+  gunzip -c gavel.db.gz | gavel restore -`,
 		Args:        cobra.ExactArgs(1),
 		Annotations: map[string]string{"formats": "table,json"},
-		RunE:        func(cmd *cobra.Command, args []string) error { return a.restore(cmd.Context(), args[0]) },
 	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if args[0] == "" {
+			return emptyName(cmd)
+		}
+		return a.restore(cmd.Context(), args[0])
+	}
+	return cmd
 }
 
 func (a *app) restore(ctx context.Context, file string) error {
-	r, err := store.Restore(ctx, file, a.dataDir, a.now)
+	var r store.Restored
+	var err error
+	switch {
+	case file != "-":
+		r, err = store.Restore(ctx, file, a.dataDir, a.now)
+	case a.stdinIsTerminal():
+		return fail(exitUsage, errors.New("a terminal cannot send a backup"), "name a file, or pass it on: gunzip -c gavel.db.gz | gavel restore -")
+	default:
+		r, err = store.RestoreFrom(ctx, readUntil(ctx, a.in), a.dataDir, a.now)
+	}
 	if err != nil {
 		return backupFailure(err)
 	}
 	if a.structured() {
 		return errors.Join(a.printJSON(r), a.warn(r.Report))
 	}
-	a.printLine(a.out, "%s restored %s: %s, %s", a.ok(), r.File, holds(r.Contents), a.age(r.Contents))
+	a.printLine(a.out, "%s restored %s as %s: %s, %s", a.ok(), r.File, r.Target, holds(r.Contents), a.age(r.Contents))
 	if r.Kept != "" {
 		a.printLine(a.out, "  what was there before is kept as %s", r.Kept)
+	} else {
+		a.printLine(a.out, "  there was no store before")
 	}
 	a.printLine(a.out, "  events accepted since then are missing; what platforms send again is accepted again")
 	if r.Left+r.Timers > 0 {
@@ -158,6 +209,17 @@ func (a *app) restore(ctx context.Context, file string) error {
 		a.printLine(a.out, "  it is of an older version: the next start brings it up to date")
 	}
 	return a.warn(r.Report)
+}
+
+// readUntil reads r until ctx ends, even if r has nothing to say.
+func readUntil(ctx context.Context, r io.Reader) io.Reader {
+	out, in := io.Pipe()
+	go func() {
+		_, err := io.Copy(in, r)
+		in.CloseWithError(err)
+	}()
+	context.AfterFunc(ctx, func() { in.CloseWithError(ctx.Err()) })
+	return out
 }
 
 // holds is "3 events, 2 runs, 1 ledger entry".

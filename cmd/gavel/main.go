@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 	_ "time/tzdata" // rules name time zones; a small system may have none
+
+	"github.com/spf13/cobra"
 )
 
 func main() {
@@ -51,11 +53,11 @@ func (a *app) getenv(name string) string {
 
 // run executes a command line and returns the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // the second signal ends the process, whatever it waits for
 	root := a.root()
 	root.SetArgs(args)
+	ctx, stop := signal.NotifyContext(ctx, endings(root, args)...)
+	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal ends the process, whatever it waits for
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
@@ -64,7 +66,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if !errors.As(err, &f) {
 		f = &failure{code: exitFindings, err: err}
 	}
-	if ctx.Err() != nil && f.code != exitFindings {
+	if ctx.Err() != nil && f.code != exitFindings && f.code != exitInterrupted {
 		f = &failure{code: exitInterrupted}
 	}
 	if f.err != nil {
@@ -74,4 +76,17 @@ func (a *app) run(ctx context.Context, args []string) int {
 		fmt.Fprintf(a.err, "%s %s\n", a.paint(a.err, cyan, "hint:"), clean(f.hint))
 	}
 	return f.code
+}
+
+// endings are the signals that end a command. A server reloads at SIGHUP, and
+// shows what it does at SIGQUIT.
+func endings(root *cobra.Command, args []string) []os.Signal {
+	all := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if cmd, _, err := root.Find(args); err == nil && cmd.Name() == "serve" {
+		return all
+	}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup
+		all = append(all, syscall.SIGHUP)
+	}
+	return append(all, syscall.SIGQUIT)
 }

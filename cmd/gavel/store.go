@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 
 	"github.com/gavelhq/gavel/engine/store"
@@ -40,17 +39,28 @@ that runs wait for, the ledger. Nothing is changed, and a server may go on besid
 	}
 	full := cmd.Flags().Bool("full", false, "read every row")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.checkStore(cmd.Context(), a.storeFile(args), *full)
+		file, err := a.storeFile(cmd, args)
+		if err != nil {
+			return err
+		}
+		return a.checkStore(cmd.Context(), file, *full)
 	}
 	return cmd
 }
 
 // storeFile is the file named, else the store of the data folder.
-func (a *app) storeFile(args []string) string {
-	if len(args) > 0 {
-		return args[0]
+func (a *app) storeFile(cmd *cobra.Command, args []string) (string, error) {
+	switch {
+	case len(args) > 0 && args[0] == "":
+		return "", emptyName(cmd)
+	case len(args) > 0:
+		return args[0], nil
 	}
-	return filepath.Join(a.dataDir, "gavel.db")
+	file, err := store.File(a.dataDir)
+	if err != nil {
+		return "", fail(exitUnreadable, err, "")
+	}
+	return file, nil
 }
 
 func (a *app) checkStore(ctx context.Context, file string, full bool) error {
@@ -98,8 +108,14 @@ func (a *app) storeInfoCmd() *cobra.Command {
 		Short: "what is in the store, and what takes the space",
 		Example: `  gavel store info
   gavel store info -o json`,
-		Args:        cobra.MaximumNArgs(1),
-		RunE:        func(cmd *cobra.Command, args []string) error { return a.storeInfo(cmd.Context(), a.storeFile(args)) },
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file, err := a.storeFile(cmd, args)
+			if err != nil {
+				return err
+			}
+			return a.storeInfo(cmd.Context(), file)
+		},
 		Annotations: map[string]string{"formats": "table,json"},
 	}
 }

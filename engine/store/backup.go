@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // BackupOptions say how a backup is made.
@@ -29,7 +30,10 @@ type BackupOptions struct {
 // accepted before, and is not there before it has been read back and found
 // sound.
 func Backup(ctx context.Context, dir, file string, o BackupOptions) (Report, error) {
-	from := filepath.Join(dir, fileName)
+	from, err := File(dir)
+	if err != nil {
+		return Report{}, err
+	}
 	if err := mayWrite(ctx, file, from, o.Force); err != nil {
 		return Report{}, cannotWrite(file, err)
 	}
@@ -43,26 +47,59 @@ func mayWrite(ctx context.Context, file, store string, force bool) error {
 	}
 	info, err := os.Lstat(file)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return reason(err)
-	case info.IsDir():
+	case err == nil && info.IsDir():
 		return errors.New("it is a folder: name a file in it")
 	case sameFile(file, store):
 		return errors.New("it is the store itself: name another file")
+	case isStore(file):
+		return errors.New("it is the store of a server: name another file, or use gavel restore there")
+	}
+	if dir := filepath.Dir(file); !exists(dir) {
+		return fmt.Errorf("there is no folder %s: make it first", dir)
+	}
+	for _, suffix := range []string{"-wal", "-journal"} {
+		// Whoever opens the copy would play it over the copy.
+		if log, err := os.Stat(file + suffix); err == nil && log.Size() > 0 {
+			return fmt.Errorf("%s%s is the log of another file: move it away, or name another file", file, suffix)
+		}
+	}
+	switch {
+	case err != nil:
+		return nil
 	case !force:
 		return errors.New("it exists: name another file, or replace it with --force")
 	}
-	db, err := openToRead(file)
-	if err == nil {
-		defer db.Close()
-		err = ours(ctx, db, file)
-	}
-	if err != nil {
+	switch is, err := isBackup(ctx, file); {
+	case errors.Is(err, fs.ErrPermission):
+		return errors.New("it exists and this user may not read it, so that it may be anything: name another file, or remove it")
+	case err != nil:
 		return errors.New("it exists and is no backup of a store: name another file, or remove it")
+	case !is:
+		return errors.New("it exists and is a store, no backup: name another file, or remove it")
 	}
 	return nil
+}
+
+// isBackup reports whether a file of ours says that it is a backup.
+func isBackup(ctx context.Context, file string) (is bool, err error) {
+	db, err := openToRead(file)
+	if err != nil {
+		return false, err
+	}
+	defer db.Close()
+	if err := ours(ctx, db, file); err != nil { // a newer version's may be replaced
+		return false, err
+	}
+	err = db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM counters WHERE name = ?)`, takenAt).Scan(&is)
+	return is, err
+}
+
+// exists reports whether something is called path.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // sameFile reports whether a and b lead to the same file or folder.
@@ -84,11 +121,11 @@ func reserved(name string) bool {
 var ErrNotWritten = errors.New("not written")
 
 func cannotWrite(file string, err error) error {
-	return &fileError{fmt.Sprintf("cannot write %s: %s", file, explain(reason(err))), errors.Join(ErrNotWritten, err)}
+	return &fileError{fmt.Sprintf("cannot write %s: %s", file, explain(reason(err))), errors.Join(ErrNotWritten, interrupted(err))}
 }
 
 // snapshot copies the database at from to the file to, which is complete or
-// not there.
+// not there. Without o.Now it is no backup, but a store.
 func snapshot(ctx context.Context, from, to string, o BackupOptions) (Report, error) {
 	src, err := openToRead(from)
 	if err != nil {
@@ -104,6 +141,10 @@ func snapshot(ctx context.Context, from, to string, o BackupOptions) (Report, er
 	}
 	defer p.close()
 	want, err := p.copyFrom(ctx, src, o.Now)
+	switch code(err) {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR: // what is copied is at fault
+		return Report{}, cannotRead(from, err)
+	}
 	if err != nil {
 		return Report{}, cannotWrite(to, err)
 	}
@@ -119,7 +160,7 @@ func snapshot(ctx context.Context, from, to string, o BackupOptions) (Report, er
 		return got, fmt.Errorf("%s is damaged, and no copy was made: %s: %s", from, damage, doRestore)
 	}
 	if want.Size = got.Size; want != got.Contents {
-		return got, cannotWrite(to, fmt.Errorf("it holds %+v instead of %+v: check the disk", got.Contents, want))
+		return got, cannotWrite(to, fmt.Errorf("it holds %s instead of %s: check the disk", got.words(), want.words()))
 	}
 	return got, p.publish()
 }
@@ -133,6 +174,9 @@ type partial struct {
 
 func newPartial(to string) (*partial, error) {
 	p := &partial{path: to + ".partial", to: to}
+	if info, err := os.Lstat(p.path); err == nil && !info.Mode().IsRegular() {
+		return nil, cannotWrite(p.path, fmt.Errorf("it is %s: remove it, or name another file", kind(info.Mode())))
+	}
 	// What an earlier attempt left behind is written over. A link is not
 	// followed: others may write to a folder for backups.
 	f, err := os.OpenFile(p.path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
@@ -145,6 +189,17 @@ func newPartial(to string) (*partial, error) {
 	}
 	p.file = f
 	return p, nil
+}
+
+// kind is what something is that is no file.
+func kind(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeSymlink != 0:
+		return "a link"
+	case m.IsDir():
+		return "a folder"
+	}
+	return "no file"
 }
 
 // take makes sure that nobody else writes to f or can read it, and empties it.
@@ -211,7 +266,10 @@ func (p *partial) copyFrom(ctx context.Context, src *sql.DB, now func() time.Tim
 		return c, err
 	}
 	defer conn.Close()
-	taken := now() // what was accepted before is in it
+	var taken time.Time
+	if now != nil {
+		taken = now().UTC().Truncate(time.Microsecond) // what was accepted before is in it
+	}
 	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
 		return c, err
 	}
@@ -224,10 +282,8 @@ func (p *partial) copyFrom(ctx context.Context, src *sql.DB, now func() time.Tim
 		err = e
 	}
 	if err == nil {
-		if !taken.IsZero() {
-			c.Taken = taken.UTC().Truncate(time.Microsecond)
-		}
-		err = p.stamp(ctx, c.Taken)
+		c.Taken = taken
+		err = p.stamp(ctx, taken)
 	}
 	return c, err
 }
@@ -269,15 +325,16 @@ func (p *partial) steps(ctx context.Context, b *sqlite.Backup) error {
 	return nil
 }
 
-// stamp notes in the copy when it was taken. That also makes it one file
-// without a log, which can be read where nothing can be written.
+// stamp notes in the copy when it was taken; zero: it is no backup. That also
+// makes it one file without a log, which can be read where nothing can be
+// written.
 func (p *partial) stamp(ctx context.Context, taken time.Time) error {
 	db, err := sql.Open("sqlite", dsn(p.path, copySettings))
 	if err != nil {
 		return err
 	}
 	if taken.IsZero() {
-		err = db.PingContext(ctx)
+		_, err = db.ExecContext(ctx, forgetTaken, takenAt)
 	} else {
 		_, err = db.ExecContext(ctx, `INSERT INTO counters (name, n) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET n = excluded.n`,
 			takenAt, taken.UnixMicro())

@@ -67,9 +67,9 @@ func TestBackupRefuses(t *testing.T) {
 		force           bool
 		words           []string
 	}{
-		{"no store", out, path("new"), false, []string{"gavel.db", "no such file"}},
+		{"no store", out, path("new"), false, []string{"gavel.db", "there is none", "gavel serve", "--data"}},
 		{"a folder", dir, out, true, []string{"is a folder"}},
-		{"no folder", dir, path("none/new"), false, []string{"no such file or directory"}},
+		{"no folder", dir, path("none/new"), false, []string{"there is no folder", "make it first"}},
 		{"the store", dir, filepath.Join(dir, fileName), true, []string{"uses that name itself"}},
 		{"a link to the store", dir, path("link"), true, []string{"the store itself"}},
 		{"a link to nothing", dir, path("dangling"), false, []string{"it exists", "--force"}},
@@ -111,10 +111,21 @@ func TestBackupLeftovers(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Backup(context.Background(), dir, filepath.Join(out, "b.db"), BackupOptions{Now: time.Now})
-	says(t, err, "b.db.partial", "symbolic links")
+	says(t, err, "b.db.partial", "it is a link", "remove it")
 	if text, err := os.ReadFile(other); err != nil || string(text) != "not to be touched" {
 		t.Errorf("written through a link: %q (%v)", text, err)
 	}
+
+	if err := os.Mkdir(filepath.Join(out, "e.db.partial"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Backup(context.Background(), dir, filepath.Join(out, "e.db"), BackupOptions{Now: time.Now})
+	says(t, err, "e.db.partial", "it is a folder", "remove it")
+	if err := syscall.Mkfifo(filepath.Join(out, "f.db.partial"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Backup(context.Background(), dir, filepath.Join(out, "f.db"), BackupOptions{Now: time.Now})
+	says(t, err, "f.db.partial", "it is no file", "remove it")
 
 	if os.Geteuid() == 0 {
 		foreign := filepath.Join(out, "d.db.partial")
@@ -180,5 +191,96 @@ func TestBackupOfOlder(t *testing.T) {
 	write(t, filepath.Join(dir, fileName), string(data))
 	if r := backup(t, dir, filepath.Join(dir, "a.db")); r.Schema != 1 || r.Events != 3 || r.Taken.IsZero() {
 		t.Errorf("backup holds %+v", r)
+	}
+}
+
+// Whoever opens a copy beside another file's log would play it over the copy.
+func TestBackupBesideALog(t *testing.T) {
+	dir, out := filled(t), t.TempDir()
+	file := filepath.Join(out, "a.db")
+	for _, suffix := range []string{"-wal", "-journal"} {
+		for _, there := range []bool{true, false} {
+			os.Remove(file)
+			if there {
+				backup(t, dir, file)
+			}
+			write(t, file+suffix, "old")
+			_, err := Backup(context.Background(), dir, file, BackupOptions{Force: true, Now: time.Now})
+			says(t, err, "cannot write "+file+":", file+suffix+" is the log of another file", "move it away")
+			write(t, file+suffix, "")
+			if _, err := Backup(context.Background(), dir, file, BackupOptions{Force: true, Now: time.Now}); err != nil {
+				t.Errorf("beside an empty %s: %v", suffix, err)
+			}
+			os.Remove(file + suffix)
+		}
+	}
+}
+
+// With force a backup is replaced, and no store.
+func TestBackupReplacesBackupsOnly(t *testing.T) {
+	dir, other, out := filled(t), filled(t), t.TempDir()
+	opened(t, other)
+	kept := filepath.Join(out, "kept.db")
+	store, err := os.ReadFile(filepath.Join(dir, fileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, kept, string(store))
+	inFolder := filepath.Join(out, fileName)
+	backup(t, dir, inFolder)
+	for _, tc := range []struct {
+		file  string
+		force bool
+		words []string
+	}{
+		{filepath.Join(other, fileName), true, []string{"the store of a server", "gavel restore"}},
+		{filepath.Join(other, fileName), false, []string{"the store of a server"}},
+		{kept, true, []string{"a store, no backup", "another file"}},
+	} {
+		_, err := Backup(context.Background(), dir, tc.file, BackupOptions{Force: tc.force, Now: time.Now})
+		says(t, err, tc.words...)
+	}
+	if _, err := Backup(context.Background(), dir, inFolder, BackupOptions{Force: true, Now: time.Now}); err != nil {
+		t.Errorf("a backup called gavel.db: %v", err)
+	}
+}
+
+// A backup put in place by hand is a store once a server has it.
+func TestBackupInUse(t *testing.T) {
+	for _, fixture := range []string{"testdata/schema-0001.db", "testdata/schema-0004.db"} {
+		from, dir := t.TempDir(), t.TempDir()
+		data, err := os.ReadFile(fixture)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(from, fileName), string(data))
+		path := filepath.Join(dir, fileName)
+		if r := backup(t, from, path); r.Taken.IsZero() {
+			t.Errorf("%s: not a backup: %+v", fixture, r)
+		}
+		opened(t, dir).Close()
+		if r := checked(t, path, false); !r.Taken.IsZero() || r.Events != 3 {
+			t.Errorf("%s: still a backup: %+v", fixture, r)
+		}
+	}
+}
+
+// What a store lacks is said in words, and no backup says less than the store.
+func TestBackupOfWhatLacksATable(t *testing.T) {
+	dir, file := filled(t), filepath.Join(t.TempDir(), "a.db")
+	execute(t, dir, `DROP TABLE runs`)
+	_, err := Backup(context.Background(), dir, file, BackupOptions{Now: time.Now})
+	says(t, err, "cannot read "+filepath.Join(dir, fileName), "tables or columns are missing", "gavel store check")
+	saysNot(t, err, "SQL", "no such table")
+	if exists(file) || exists(file+".partial") {
+		t.Error("something was written")
+	}
+}
+
+func TestContentsInWords(t *testing.T) {
+	c := Contents{Events: 3, Runs: 2, Entries: 1, Left: 1, Timers: 4, Newest: fixtureTime, Taken: fixtureTime}
+	const want = "3 events, 2 runs, 1 ledger entries, 1 unfinished runs, 4 open timers, the newest event of 2026-11-20T12:00:00Z, taken 2026-11-20T12:00:00Z"
+	if c.words() != want {
+		t.Errorf("got %q", c.words())
 	}
 }

@@ -5,10 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
-	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
@@ -32,7 +33,10 @@ func (r Report) Damage() string {
 	return ""
 }
 
-const damaged = "damage"
+const (
+	damaged = "damage"
+	missing = "tables, indexes or triggers that are missing"
+)
 
 // Finding is something that is not as it must be.
 type Finding struct {
@@ -80,8 +84,12 @@ func check(ctx context.Context, path string, sound, full bool) (Report, error) {
 			err = cannotRead(path, err)
 		}
 	}
-	if damage := (*sqlite.Error)(nil); code(err) == sqlite3.SQLITE_CORRUPT && errors.As(err, &damage) {
-		c.find(damaged, doRestore, damage.Error())
+	switch code(err) {
+	case sqlite3.SQLITE_CORRUPT:
+		c.find(damaged, doRestore, "pages that cannot be read")
+		err = nil
+	case sqlite3.SQLITE_ERROR:
+		c.find(missing, doRestore, fmt.Sprintf("not all columns of schema %d", c.report.Schema))
 		err = nil
 	}
 	return c.report, err
@@ -107,13 +115,16 @@ func (c *checker) check() (err error) {
 		return err
 	}
 	defer c.db.ExecContext(context.WithoutCancel(c.ctx), "ROLLBACK") //nolint:errcheck // nothing was written
+	if whole, err := c.objects(); err != nil || !whole {
+		return err // nothing can be counted
+	}
 	if c.report.Contents, err = contents(c.ctx, c.db); err != nil {
 		return err
 	}
 	if c.report.Older = c.report.Schema < schemaVersion; c.report.Older {
 		return nil // the next start brings it up to date: then there is more to look at
 	}
-	for _, step := range []func() error{c.objects, c.references, c.turns, c.runs, c.timers, c.sessions, c.entries, c.events} {
+	for _, step := range []func() error{c.references, c.turns, c.runs, c.timers, c.sessions, c.entries, c.events} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -158,39 +169,46 @@ func (c *checker) integrity() error {
 	return nil
 }
 
-// objects compares the tables, indexes and triggers with those of a new file.
-func (c *checker) objects() error {
-	want, err := newSchema(c.ctx)
+// objects compares the tables, indexes and triggers with those of a new file of
+// that schema. whole: all tables are there.
+func (c *checker) objects() (whole bool, err error) {
+	want, err := newSchema(c.ctx, c.report.Schema)
 	if err != nil {
-		return err
+		return false, err
 	}
 	have, err := c.texts(objectNames)
 	if err != nil {
-		return err
+		return false, err
 	}
 	there := map[string]bool{}
 	for _, name := range have {
 		there[name] = true
 	}
+	whole = true
 	for _, name := range want {
 		if !there[name] {
-			c.find("tables, indexes or triggers that are missing", doRestore, name)
+			c.find(missing, doRestore, name)
+			whole = whole && !strings.HasPrefix(name, "table ")
 		}
 	}
-	return nil
+	return whole, nil
 }
 
 const objectNames = `SELECT type || ' ' || name FROM sqlite_schema`
 
-// newSchema are the names of what a new file has.
-func newSchema(ctx context.Context) ([]string, error) {
+// newSchema are the names of what a new file of a schema has.
+func newSchema(ctx context.Context, version int64) ([]string, error) {
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
 		return nil, err
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1) // each would have a database of its own
-	if err := migrate(ctx, db, ":memory:"); err != nil {
+	p, err := steps(db)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := p.UpTo(ctx, version); err != nil {
 		return nil, err
 	}
 	conn, err := db.Conn(ctx)
@@ -224,12 +242,17 @@ func (c *checker) texts(query string, args ...any) (all []string, err error) {
 // openToRead opens the file at path for reading.
 func openToRead(path string) (*sql.DB, error) {
 	switch info, err := os.Stat(path); {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, cannotRead(path, err)
 	case err != nil:
 		return nil, fmt.Errorf("cannot open %s: %w", path, reason(err))
 	case info.IsDir():
 		return nil, fmt.Errorf("cannot open %s: it is a folder: name the file in it", path)
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("cannot open %s: it is not a file", path)
+	}
+	if err := emptied(path); err != nil {
+		return nil, err
 	}
 	settings := "mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)"
 	log, err := os.Stat(path + "-wal")
@@ -244,18 +267,4 @@ func openToRead(path string) (*sql.DB, error) {
 	}
 	db.SetMaxOpenConns(1)
 	return db, nil
-}
-
-// fileError says in people's words what is wrong with a file.
-type fileError struct {
-	text string
-	err  error
-}
-
-func (e *fileError) Error() string { return e.text }
-
-func (e *fileError) Unwrap() error { return e.err }
-
-func cannotRead(path string, err error) error {
-	return &fileError{"cannot read " + path + ": " + explain(err), err}
 }

@@ -130,7 +130,7 @@ func (c *checker) runs() error {
 			return err
 		}
 		if err := decode(body, &run); err != nil {
-			c.find("runs"+unreadable, doByHand, col.ID+": "+err.Error())
+			c.find("runs"+unreadable, doByHand, col.ID+": "+unreadableText(err))
 			return nil
 		}
 		if run.ID != col.ID || run.Rule != col.Rule || run.Source != col.Source || run.Session != col.Session || run.Event != col.Event ||
@@ -177,7 +177,7 @@ func (c *checker) timers() error {
 			return err
 		}
 		if err := json.Unmarshal(body, &t); err != nil {
-			c.find("timers"+unreadable, doRestore, col.ID+": "+err.Error())
+			c.find("timers"+unreadable, doRestore, col.ID+": "+unreadableText(err))
 			return nil
 		}
 		if col.Event == "" { // a schedule: what it emits is known only once it has fired
@@ -207,7 +207,7 @@ func (c *checker) sessions() error {
 		}
 		s := new(engine.SessionState)
 		if err := decode(text, s); err != nil {
-			c.find("sessions"+unreadable, doRestore, key+": "+err.Error())
+			c.find("sessions"+unreadable, doRestore, key+": "+unreadableText(err))
 			return nil
 		}
 		if s.Key != key || s.ID != id || s.Source != source || s.Room.ID != room || s.Status() != status {
@@ -226,7 +226,7 @@ func (c *checker) sessions() error {
 		}
 		p := new(engine.Person)
 		if err := decode(text, p); err != nil {
-			c.find("people"+unreadable, doRestore, session+" "+id+": "+err.Error())
+			c.find("people"+unreadable, doRestore, session+" "+id+": "+unreadableText(err))
 		} else if p.ID != id {
 			c.find("people"+differs, doRestore, session+" "+id)
 		}
@@ -244,7 +244,7 @@ func (c *checker) entries() error {
 			return err
 		}
 		if err := json.Unmarshal(body, &e); err != nil {
-			c.find("ledger entries"+unreadable, doLedger, col.ID+": "+err.Error())
+			c.find("ledger entries"+unreadable, doLedger, col.ID+": "+unreadableText(err))
 			return nil
 		}
 		if e.ID != col.ID || e.Tenant != col.Tenant || e.Source != col.Source || e.Key != col.Key || e.Meter != col.Meter || e.Customer != col.Customer ||
@@ -285,11 +285,11 @@ func (c *checker) someEvents(from int64) (last int64, more bool, err error) {
 		var ev engine.Event
 		var out engine.Outcome
 		if err := decode(facts, &ev); err != nil {
-			c.find("events"+unreadable, doRestore, id+": "+err.Error())
+			c.find("events"+unreadable, doRestore, id+": "+unreadableText(err))
 			return nil
 		}
 		if err := json.Unmarshal(outcome, &out); err != nil {
-			c.find("events"+unreadable, doRestore, id+": its outcome: "+err.Error())
+			c.find("events"+unreadable, doRestore, id+": its outcome: "+unreadableText(err))
 			return nil
 		}
 		if len(raw) > 0 && !json.Valid(raw) {

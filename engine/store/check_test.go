@@ -2,11 +2,16 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gavelhq/gavel/engine"
 )
@@ -56,6 +61,9 @@ func TestCheckFindsNothing(t *testing.T) {
 
 func TestCheckFinds(t *testing.T) {
 	for _, tc := range []struct{ change, what, where string }{
+		{`DROP TABLE runs`, "missing", "table runs"},
+		{`DROP TABLE entries`, "missing", "table entries"},
+		{`ALTER TABLE runs DROP COLUMN epoch`, "missing", "not all columns of schema 4"},
 		{`DROP INDEX events_meeting`, "missing", "index events_meeting"},
 		{`DROP TRIGGER entries_keep`, "missing", "trigger entries_keep"},
 		{`UPDATE events SET session = 'pnm/other'`, "events of a session", "evt_"},
@@ -79,7 +87,10 @@ func TestCheckFinds(t *testing.T) {
 		{`UPDATE runs SET body = '{'`, "runs whose text cannot", "run_"},
 		{`UPDATE runs SET body = replace(body, '"branch"', '"awaited": "evt_x", "branch"')`, "on_late", "evt_x"},
 		{`UPDATE timers SET due = 1`, "timers whose text and columns differ", "tmr_1"},
-		{`UPDATE timers SET body = ''`, "timers whose text cannot", "tmr_1"},
+		{`UPDATE timers SET body = ''`, "timers whose text cannot", "tmr_1: it is no JSON that this version has written"},
+		{`UPDATE timers SET body = replace(body, '2026-', 'in ')`, "timers whose text cannot", "is no time"},
+		{`UPDATE runs SET body = replace(body, '"at":0', '"at":"x"')`, "runs whose text cannot", "at cannot be a string"},
+		{`UPDATE runs SET body = '{'`, "runs whose text cannot", "it breaks off"},
 		{`UPDATE sessions SET id = 'x'`, "sessions whose text and columns differ", "pnm/s1"},
 		{`UPDATE sessions SET state = '['`, "sessions whose text cannot", "pnm/s1"},
 		{`UPDATE people SET id = id || 'x'`, "people whose text and columns differ", "pnm/s1 p1x"},
@@ -157,6 +168,53 @@ func TestCheckRefuses(t *testing.T) {
 	execute(t, newer, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (7, 1)`)
 	_, err := Check(ctx, filepath.Join(newer, fileName), false)
 	says(t, err, "newer gavel", "schema 7")
+	for _, change := range []string{`DELETE FROM goose_db_version`, `DROP TABLE goose_db_version`, `DELETE FROM goose_db_version WHERE version_id > 0`} {
+		dir := filled(t)
+		execute(t, dir, change)
+		_, err := Check(ctx, filepath.Join(dir, fileName), false)
+		says(t, err, "it is no store of this program, or was never finished", "name another file")
+		write(t, filepath.Join(dir, "lock"), "")
+		_, err = Check(ctx, filepath.Join(dir, fileName), false)
+		says(t, err, "move it away", "--data")
+	}
+}
+
+// Who may not read is not told of writing.
+func TestCannotRead(t *testing.T) {
+	err := cannotRead("/x/a.db", &fs.PathError{Op: "open", Path: "/x/a.db", Err: syscall.EACCES})
+	says(t, err, "cannot read /x/a.db: this user may not read it", "run gavel as the user it belongs to")
+	saysNot(t, err, "written")
+	path := filepath.Join(filled(t), "none", fileName) // SQLite cannot open it
+	db, err := sql.Open("sqlite", dsn(path, "mode=ro"))
+	if err == nil {
+		err = cannotRead(path, db.Ping())
+		db.Close()
+	}
+	says(t, err, "cannot read "+path, "cannot be opened", "run gavel as the user it belongs to")
+	saysNot(t, err, "written", "unable to open")
+	if os.Geteuid() == 0 {
+		return // root may read everything
+	}
+	dir, out := filled(t), t.TempDir()
+	file := filepath.Join(out, "a.db")
+	backup(t, dir, file)
+	if err := os.Chmod(file, 0); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Check(context.Background(), file, false)
+	says(t, err, "this user may not read it")
+	saysNot(t, err, "written", "unable to open")
+	_, err = Backup(context.Background(), dir, file, BackupOptions{Force: true, Now: time.Now})
+	says(t, err, "it exists and this user may not read it")
+}
+
+// What a context has ended is no fault of the file.
+func TestCheckBrokenOff(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Check(ctx, filepath.Join(filled(t), fileName), true); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
 }
 
 // A file of an older schema is sound; there is less to look at.

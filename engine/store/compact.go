@@ -5,7 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Compacted is what [Compact] did.
@@ -19,22 +22,31 @@ type Compacted struct {
 // old one when it is complete and has been read back: a crash leaves one or the
 // other.
 func Compact(ctx context.Context, dir string) (Compacted, error) {
-	path := filepath.Join(dir, fileName)
-	db, err := openToRead(path) // before a folder is made for it
+	path, err := File(dir) // before a folder is made for it
+	if err != nil {
+		return Compacted{}, err
+	}
+	db, err := openToRead(path)
 	if err != nil {
 		return Compacted{}, err
 	}
 	_, err = known(ctx, db, path)
 	if err = errors.Join(err, db.Close()); err != nil {
-		return Compacted{}, err
+		return Compacted{}, notCompacted(path, err)
 	}
 	f, err := lockFolder(dir)
 	if err != nil {
 		return Compacted{}, err
 	}
 	defer f.close()
+	if err := f.itself(); err != nil {
+		return Compacted{}, err
+	}
 	if err := fold(path); err != nil {
 		return Compacted{}, err
+	}
+	if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 { // it cannot be folded: what is in it would be lost
+		return Compacted{}, damagedStore(path)
 	}
 	p, err := newPartial(path)
 	if err != nil {
@@ -43,7 +55,7 @@ func Compact(ctx context.Context, dir string) (Compacted, error) {
 	defer p.close()
 	before, err := p.vacuum(ctx, path)
 	if err != nil {
-		return Compacted{}, cannotWrite(path, err)
+		return Compacted{}, notCompacted(path, cannotWrite(path, err))
 	}
 	after, err := check(ctx, p.path, true, false)
 	if err != nil {
@@ -55,12 +67,27 @@ func Compact(ctx context.Context, dir string) (Compacted, error) {
 	out := Compacted{after, before.Size}
 	out.File = path
 	if before.Size = after.Size; before != after.Contents {
-		return Compacted{}, cannotWrite(path, fmt.Errorf("the new file holds %+v instead of %+v: check the disk", after.Contents, before))
+		return Compacted{}, cannotWrite(path, fmt.Errorf("the new file holds %s instead of %s: check the disk", after.words(), before.words()))
 	}
 	if err := inherit(p.path); err != nil {
 		return Compacted{}, cannotWrite(path, err)
 	}
 	return out, p.publish()
+}
+
+// notCompacted is err, or that the store is damaged.
+func notCompacted(path string, err error) error {
+	switch code(err) {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return damagedStore(path)
+	case sqlite3.SQLITE_ERROR:
+		return cannotRead(path, err)
+	}
+	return err
+}
+
+func damagedStore(path string) error {
+	return fmt.Errorf("%s is damaged, and stays as it is: keep a copy of the folder, then see what gavel store check says", path)
 }
 
 // vacuum writes what is in the file at path to p, and says what that is.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"time"
 )
 
@@ -19,7 +20,22 @@ type Contents struct {
 }
 
 // takenAt is the counter that says when a backup was taken, in microseconds.
+// A store has none.
 const takenAt = "backup"
+
+const forgetTaken = `DELETE FROM counters WHERE name = ?`
+
+// words are for whoever compares.
+func (c Contents) words() string {
+	text := fmt.Sprintf("%d events, %d runs, %d ledger entries, %d unfinished runs, %d open timers", c.Events, c.Runs, c.Entries, c.Left, c.Timers)
+	if !c.Newest.IsZero() {
+		text += ", the newest event of " + c.Newest.Format(time.RFC3339Nano)
+	}
+	if !c.Taken.IsZero() {
+		text += ", taken " + c.Taken.Format(time.RFC3339Nano)
+	}
+	return text
+}
 
 // queryer is a database, a connection of one, or a transaction.
 type queryer interface {

@@ -13,6 +13,27 @@ import (
 // fileName is the database inside the data folder.
 const fileName = "gavel.db"
 
+// File is the path of the store in dir. An error says that there is none, and
+// what to do.
+func File(dir string) (path string, err error) {
+	path = filepath.Join(dir, fileName)
+	_, err = os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && exists(filepath.Join(dir, restoredName)):
+		return path, fmt.Errorf("cannot open %s: a restore was broken off before the new store was in its place: start gavel serve, which finishes it", path)
+	case errors.Is(err, fs.ErrNotExist):
+		return path, fmt.Errorf("cannot open %s: there is none: start gavel serve first, or name the server's folder with --data", path)
+	case err != nil:
+		return path, cannotRead(path, err)
+	}
+	return path, nil
+}
+
+// isStore reports whether a file called path is a server's, not a copy.
+func isStore(path string) bool {
+	return filepath.Base(path) == fileName && exists(filepath.Join(filepath.Dir(path), "lock"))
+}
+
 // folder is the data folder of this process, locked until closed.
 type folder struct {
 	path string // of the database
@@ -45,7 +66,41 @@ func lockFolder(dir string) (*folder, error) {
 		lock.Close()
 		return nil, fail(err)
 	}
-	return &folder{path: filepath.Join(dir, fileName), lock: lock}, nil
+	f := &folder{path: filepath.Join(dir, fileName), lock: lock}
+	for _, name := range f.called(fileName + "*.partial*") { // what was killed left them, and nobody else is here
+		os.Remove(name)
+	}
+	return f, nil
+}
+
+// called are the files in the folder whose names fit.
+func (f *folder) called(pattern string) (all []string) {
+	dir := filepath.Dir(f.path)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		if fits, _ := filepath.Match(pattern, e.Name()); fits {
+			all = append(all, filepath.Join(dir, e.Name()))
+		}
+	}
+	return all
+}
+
+// itself refuses a link: it would be replaced, and what it leads to not.
+func (f *folder) itself() error {
+	info, err := os.Lstat(f.path)
+	switch {
+	case err != nil:
+		return nil // what is wrong is found when it is opened
+	case info.Mode()&fs.ModeSymlink != 0:
+		to, _ := os.Readlink(f.path)
+		return fmt.Errorf("cannot replace %s: it is a link to %s: put that file in its place, or make the folder a link instead", f.path, to)
+	case info.IsDir():
+		return fmt.Errorf("cannot replace %s: it is a folder: move it away", f.path)
+	}
+	return nil
 }
 
 // inherit gives a file to the owner of its folder: root may look after a store
@@ -110,7 +165,7 @@ func emptied(path string) error {
 	if log, err := os.Stat(path + "-wal"); err != nil || log.Size() == 0 {
 		return nil
 	}
-	return fmt.Errorf("cannot open %s: it is empty, but %s-wal beside it is not: keep a copy of the folder, then restore a backup, or move both away to begin anew", path, fileName)
+	return fmt.Errorf("cannot open %s: it is empty, but %s-wal beside it is not: keep a copy of the folder, then restore a backup, or move both away to begin anew", path, filepath.Base(path))
 }
 
 func lockFile(path string) (*os.File, error) {
@@ -128,13 +183,13 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// owner names the process that holds the lock.
+// owner names the process that holds the lock: a server, or a command.
 func owner(dir string) string {
 	pid, err := os.ReadFile(filepath.Join(dir, "lock"))
 	if id := strings.TrimSpace(string(pid)); err == nil && id != "" {
-		return "another gavel server (process " + id + ")"
+		return "another gavel (process " + id + ")"
 	}
-	return "another gavel server"
+	return "another gavel"
 }
 
 // syncFolders flushes the entries of a new database file, of the folder it is in

@@ -24,6 +24,85 @@ func says(t *testing.T, err error, words ...string) {
 	}
 }
 
+// saysNot checks that err holds none of the words.
+func saysNot(t *testing.T, err error, words ...string) {
+	t.Helper()
+	for _, w := range words {
+		if err != nil && strings.Contains(err.Error(), w) {
+			t.Errorf("error %q, want no %q in it", err, w)
+		}
+	}
+}
+
+// Whoever has the folder removes what killed commands have left.
+func TestFolderIsTidied(t *testing.T) {
+	left := []string{"gavel.db.partial", "gavel.db.partial-journal", "gavel.db.restored.partial", "gavel.db.schema-1.partial", "gavel.db.given.partial"}
+	for name, use := range map[string]func(t *testing.T, dir string){
+		"a server": func(t *testing.T, dir string) { opened(t, dir).Close() },
+		"compact": func(t *testing.T, dir string) {
+			if _, err := Compact(context.Background(), dir); err != nil {
+				t.Error(err)
+			}
+		},
+		"restore": func(t *testing.T, dir string) {
+			if _, err := Restore(context.Background(), "testdata/schema-0001.db", dir, time.Now); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filled(t)
+			for _, n := range left {
+				write(t, filepath.Join(dir, n), "x")
+			}
+			write(t, filepath.Join(dir, "gavel.db.mine"), "x")
+			use(t, dir)
+			for _, n := range left {
+				if exists(filepath.Join(dir, n)) {
+					t.Errorf("%s is left", n)
+				}
+			}
+			if !exists(filepath.Join(dir, "gavel.db.mine")) {
+				t.Error("removed what is somebody's")
+			}
+		})
+	}
+}
+
+// Where there is no store it is said what to do.
+func TestNoStore(t *testing.T) {
+	ctx, dir := context.Background(), t.TempDir()
+	file := filepath.Join(t.TempDir(), "a.db")
+	all := func(words ...string) {
+		t.Helper()
+		_, err := File(dir)
+		says(t, err, words...)
+		_, err = Backup(ctx, dir, file, BackupOptions{Now: time.Now})
+		says(t, err, words...)
+		_, err = Compact(ctx, dir)
+		says(t, err, words...)
+	}
+	all("cannot open "+filepath.Join(dir, fileName), "there is none", "start gavel serve first", "--data")
+	write(t, filepath.Join(dir, restoredName), "x")
+	all("a restore was broken off", "start gavel serve, which finishes it")
+	if got := names(t, dir); got != restoredName {
+		t.Errorf("folder has %s", got)
+	}
+}
+
+// A log without its file is not removed by whoever reads.
+func TestEmptiedIsOnlyLookedAt(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, fileName)
+	write(t, path, "")
+	write(t, path+"-wal", "what was received")
+	_, err := Check(context.Background(), path, false)
+	says(t, err, "it is empty, but gavel.db-wal beside it is not", "keep a copy")
+	if !exists(path + "-wal") {
+		t.Error("the log is gone")
+	}
+}
+
 func TestFolderIsPrivate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "data")
 	s := inUse(t, dir)
@@ -48,7 +127,7 @@ func TestOneServerPerFolder(t *testing.T) {
 	dir := t.TempDir()
 	s := inUse(t, dir)
 	_, err := Open(context.Background(), dir, options())
-	says(t, err, dir, "another gavel server", "process", "--data")
+	says(t, err, dir, "another gavel (process ", "--data")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

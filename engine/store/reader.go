@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -32,9 +30,12 @@ const readers = 4
 // OpenReader opens the store in dir for reading, beside a server or without
 // one. Sessions are shown as they are at now.
 func OpenReader(ctx context.Context, dir string, now func() time.Time) (*Reader, error) {
-	path := filepath.Join(dir, fileName)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot open %s: there is none: start gavel serve first, or name the server's folder with --data", path)
+	path, err := File(dir)
+	if err == nil {
+		err = emptied(path) // SQLite would delete its log
+	}
+	if err != nil {
+		return nil, err
 	}
 	r, err := newReader(path, now, defaultMemory, nil)
 	if err != nil {

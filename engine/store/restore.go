@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
@@ -19,6 +20,9 @@ const (
 	// restoredName is the copy of a backup that is to take the store's place.
 	// It is complete, and nothing but a crash leaves it behind.
 	restoredName = fileName + ".restored"
+	// givenName is a backup that is no file.
+	givenName = fileName + ".given"
+	givenText = "standard input"
 	// beforeName is what it took the place of, followed by the moment.
 	beforeName = fileName + ".before-"
 )
@@ -26,7 +30,8 @@ const (
 // Restored is what [Restore] did.
 type Restored struct {
 	Report
-	Kept string `json:"kept,omitempty"` // the store that was there before; "": there was none
+	Target string `json:"target"`         // the store
+	Kept   string `json:"kept,omitempty"` // the store that was there before; "": there was none
 }
 
 // Restore puts a copy of the backup file in the place of the store in dir,
@@ -34,44 +39,109 @@ type Restored struct {
 // the backup has been found sound nothing is touched. A crash leaves the old
 // store or the new one: openFolder finishes what was begun.
 func Restore(ctx context.Context, file, dir string, now func() time.Time) (Restored, error) {
-	path := filepath.Join(dir, fileName)
-	if sameFile(file, path) {
+	if sameFile(file, filepath.Join(dir, fileName)) {
 		return Restored{}, fmt.Errorf("cannot restore %s: it is the store itself: name a backup", file)
 	}
-	report, err := check(ctx, file, true, false)
+	if sameFile(file, filepath.Join(dir, restoredName)) {
+		return Restored{}, fmt.Errorf("cannot restore %s: a restore that was broken off has left it: name the backup it was made of", file)
+	}
+	report, err := restorable(ctx, file)
 	if err != nil {
 		return Restored{}, err
-	}
-	if damage := report.Damage(); damage != "" {
-		return Restored{}, fmt.Errorf("cannot restore %s: it is damaged: %s: take another backup", file, damage)
 	}
 	f, err := lockFolder(dir)
 	if err != nil {
 		return Restored{}, err
 	}
 	defer f.close()
-	restored := filepath.Join(dir, restoredName)
-	copied, err := snapshot(ctx, file, restored, BackupOptions{Now: func() time.Time { return report.Taken }})
+	return f.restore(ctx, report, now)
+}
+
+// RestoreFrom is [Restore] of a backup that is read from r.
+func RestoreFrom(ctx context.Context, r io.Reader, dir string, now func() time.Time) (Restored, error) {
+	f, err := lockFolder(dir)
 	if err != nil {
 		return Restored{}, err
 	}
-	if err := inherit(restored); err != nil {
-		return Restored{}, cannotWrite(restored, err)
-	}
-	if err := fold(path); err != nil {
+	defer f.close()
+	p, err := newPartial(filepath.Join(dir, givenName))
+	if err != nil {
 		return Restored{}, err
 	}
-	copied.File = file
-	kept, err := f.install(beforeName + now().UTC().Format("20060102T150405.000Z"))
-	return Restored{copied, kept}, err
+	defer p.close()
+	if _, err := io.Copy(p.file, r); err != nil {
+		return Restored{}, cannotWrite(p.path, err)
+	}
+	report, err := restorable(ctx, p.path)
+	var out Restored
+	if err == nil {
+		out, err = f.restore(ctx, report, now)
+	}
+	out.File = givenText
+	if err != nil { // the name says nothing to people
+		err = &fileError{strings.ReplaceAll(err.Error(), p.path, givenText), err}
+	}
+	return out, err
+}
+
+// restorable checks a backup, and refuses a damaged one.
+func restorable(ctx context.Context, file string) (Report, error) {
+	report, err := check(ctx, file, true, false)
+	if damage := report.Damage(); err == nil && damage != "" {
+		err = fmt.Errorf("cannot restore %s: it is damaged: %s: take another backup", file, damage)
+	}
+	return report, err
+}
+
+// restore puts a copy of a backup in the place of the store.
+func (f *folder) restore(ctx context.Context, backup Report, now func() time.Time) (out Restored, err error) {
+	if err := f.itself(); err != nil {
+		return out, err
+	}
+	// What is between the old store and the new one is not to be mixed with a third.
+	if _, err := f.brokenOff(); err != nil {
+		return out, err
+	}
+	if err := fold(f.path); err != nil {
+		return out, err
+	}
+	restored := filepath.Join(filepath.Dir(f.path), restoredName)
+	defer func() {
+		// The next start would take it for the store once gavel.db is gone.
+		if err != nil && (out.Kept == "" || exists(f.path)) {
+			os.Remove(restored)
+		}
+	}()
+	copied, err := snapshot(ctx, backup.File, restored, BackupOptions{})
+	if err != nil {
+		return out, err
+	}
+	if err := inherit(restored); err != nil {
+		return out, cannotWrite(restored, err)
+	}
+	if err := fold(f.path); err != nil { // somebody may have opened it meanwhile
+		return out, err
+	}
+	copied.File, copied.Taken = backup.File, backup.Taken
+	out.Kept, err = f.install(beforeName + now().UTC().Format("20060102T150405.000Z"))
+	out.Report, out.Target = copied, f.path
+	return out, err
 }
 
 // fold puts the log of the store at path back into it, so that it is one file.
 // A damaged one keeps its log.
 func fold(path string) error {
-	if some, err := isDatabase(path); err != nil || !some {
-		return err
+	switch some, err := startsWith(path, "SQLite format 3\x00"); {
+	case err != nil:
+		return cannotRead(path, err)
+	case !some:
+		return nil
 	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0) // SQLite would not say why
+	if err != nil {
+		return fmt.Errorf("cannot replace %s: %s", path, explain(reason(err)))
+	}
+	f.Close()
 	db, err := sql.Open("sqlite", dsn(path, "_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=locking_mode(EXCLUSIVE)"))
 	if err != nil {
 		return cannotRead(path, err)
@@ -87,31 +157,27 @@ func fold(path string) error {
 		return nil
 	}
 	if err != nil {
-		return cannotRead(path, err)
+		return fmt.Errorf("cannot replace %s: %s", path, explain(err))
 	}
 	return nil
 }
 
-// isDatabase reports whether there is a file at path that begins as SQLite's do.
-func isDatabase(path string) (bool, error) {
+// startsWith reports whether there is a file at path that begins with these bytes.
+func startsWith(path, with string) (bool, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
-		return false, cannotRead(path, err)
+		return false, err
 	}
 	defer f.Close()
-	const magic = "SQLite format 3\x00"
-	head := make([]byte, len(magic))
+	head := make([]byte, len(with))
 	if _, err := io.ReadFull(f, head); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return false, cannotRead(path, err)
+		return false, err
 	}
-	return string(head) == magic, nil
+	return string(head) == with, nil
 }
-
-// logFiles are the files that SQLite keeps beside a database.
-func logFiles() []string { return []string{"-wal", "-shm", "-journal"} }
 
 // install puts the restored copy in the place of the store, which is then
 // called kept. As long as there is a store, it has all that belongs to it.
@@ -119,7 +185,7 @@ func (f *folder) install(kept string) (string, error) {
 	dir := filepath.Dir(f.path)
 	kept = filepath.Join(dir, kept)
 	moved := ""
-	for _, suffix := range append([]string{""}, logFiles()...) {
+	for _, suffix := range []string{"", "-wal", "-journal"} {
 		switch err := os.Rename(f.path+suffix, kept+suffix); {
 		case err == nil:
 			moved = kept
@@ -127,6 +193,7 @@ func (f *folder) install(kept string) (string, error) {
 			return moved, cannotWrite(kept+suffix, err)
 		}
 	}
+	os.Remove(f.path + "-shm") // made anew from the log
 	err := syncFolder(dir)
 	if err == nil {
 		err = os.Rename(filepath.Join(dir, restoredName), f.path)
@@ -152,7 +219,7 @@ func (f *folder) brokenOff() (said string, err error) {
 		return fmt.Sprintf("a restore was broken off before it replaced anything: run gavel restore again, or delete %s", filepath.Join(dir, restoredName)), nil
 	}
 	kept := beforeName + "unknown"
-	if all, err := filepath.Glob(filepath.Join(dir, beforeName+"*Z")); err == nil && len(all) > 0 {
+	if all := f.called(beforeName + "*Z"); len(all) > 0 {
 		kept = filepath.Base(slices.Max(all))
 	}
 	if _, err := f.install(kept); err != nil {

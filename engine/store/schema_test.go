@@ -161,3 +161,20 @@ func makeFixture(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A step that does not fit is told of in words.
+func TestUpgradeDoesNotFit(t *testing.T) {
+	dir := t.TempDir()
+	data, err := os.ReadFile("testdata/schema-0003.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, fileName), string(data))
+	execute(t, dir, `ALTER TABLE runs ADD COLUMN target TEXT`)
+	_, err = Open(context.Background(), dir, options())
+	says(t, err, "cannot bring "+filepath.Join(dir, fileName)+" to schema 4", "the step to schema 4 does not fit what is in it", "keep a copy of the folder", "schema-3")
+	saysNot(t, err, "partial", "SQL", "already exists", "duplicate")
+	if r := checked(t, filepath.Join(dir, fileName), false); r.Schema != 3 || r.Events != 3 {
+		t.Errorf("holds %+v", r)
+	}
+}

@@ -25,7 +25,10 @@ func upgrade(ctx context.Context, w *writer, path string, now func() time.Time, 
 	}
 	old, err := version(ctx, w.db)
 	if err != nil || old == 0 || old >= schemaVersion { // a new file, or nothing to do
-		return migrate(ctx, w.db, path)
+		if err := migrate(ctx, w.db, path); err != nil {
+			return err
+		}
+		return inUseNow(ctx, w, path)
 	}
 	log.Info("bringing the store up to date: a copy of it is made first", "file", path, "copy", copyOf(path, old), "schema", old, "to", schemaVersion)
 	if err := keep(ctx, path, copyOf(path, old), now); err != nil {
@@ -46,7 +49,18 @@ func upgrade(ctx context.Context, w *writer, path string, now func() time.Time, 
 	if _, err := w.db.ExecContext(ctx, `DELETE FROM counters WHERE name = ?`, upgradeFrom); err != nil {
 		return cannotWrite(path, err)
 	}
+	if err := inUseNow(ctx, w, path); err != nil {
+		return err
+	}
 	log.Info("the store is up to date", "file", path, "schema", schemaVersion)
+	return nil
+}
+
+// inUseNow makes a backup that was put in place by hand a store.
+func inUseNow(ctx context.Context, w *writer, path string) error {
+	if _, err := w.db.ExecContext(ctx, forgetTaken, takenAt); err != nil {
+		return cannotWrite(path, err)
+	}
 	return nil
 }
 
