@@ -94,6 +94,15 @@ func TestRenew(t *testing.T) {
 	}
 	for _, size := range []int{0, 1, 1 << 20, 3<<20 + 17} {
 		log := bytes.Repeat([]byte("frame"), size/5+1)[:size]
+		if size > logHeader {
+			if err := os.WriteFile(path+"-wal", log, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := renew(path); !errors.Is(err, errLog) {
+				t.Errorf("a log that does not begin like one: %v", err)
+			}
+			clear(log[:logHeader])
+		}
 		if err := os.WriteFile(path+"-wal", log, 0o600); err != nil {
 			t.Fatal(err)
 		}
