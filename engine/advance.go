@@ -312,7 +312,7 @@ func (a *advance) enter(w way, now time.Time) (*pass, bool) {
 func (a *advance) wait(w way, s stay, now time.Time) {
 	r := a.run
 	if s.brief && a.o.Store.SetAside(r.ID, w.name, s.record) {
-		a.lanes.waits(w, now)
+		a.lanes.waits(w, s, now)
 		return
 	}
 	r.Held = &Held{Target: w.name, Since: s.down, Until: s.until, Down: !s.down.IsZero()}
@@ -324,7 +324,7 @@ func (a *advance) wait(w way, s stay, now time.Time) {
 	}
 	r.State, r.Due, r.Updated = RunRetrying, r.heldUntil(now), now
 	if a.record(Result{}, nil) {
-		a.lanes.waits(w, now)
+		a.lanes.waits(w, s, now)
 		return
 	}
 	r.State, r.Held = RunReady, nil // the store gives it out again

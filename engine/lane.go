@@ -177,9 +177,9 @@ func (l *lanes) add(x *lane, n int) {
 	}
 }
 
-// waits notes that a run was put aside for the lane of w. If it is passable by
-// now, the one that has waited longest is called.
-func (l *lanes) waits(w way, now time.Time) {
+// waits notes that a run was put aside for the lane of w, as s told it. If it is
+// passable by now, the one that has waited longest is called.
+func (l *lanes) waits(w way, s stay, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	x := l.all[w.name]
@@ -188,7 +188,7 @@ func (l *lanes) waits(w way, now time.Time) {
 		l.all[w.name] = x
 	}
 	x.aside = true
-	if x.isDown() { // it may have come to be so meanwhile
+	if x.isDown() && s.record.IsZero() { // it came to be so meanwhile
 		l.limit(x.name, x.down.Add(brief))
 	}
 	if x.open(now) && x.inside < l.room(x) {

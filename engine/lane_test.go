@@ -91,7 +91,7 @@ func TestNoOvertaking(t *testing.T) {
 	l, called := lanesOf(16)
 	now := time.Now()
 	in(t, l, "a")
-	l.waits(way{name: "a"}, now)
+	l.waits(way{name: "a"}, stay{}, now)
 	if p, _ := l.enter(way{name: "a"}, arrival{now: now, patience: anHour}); p != nil {
 		t.Error("overtook")
 	}
@@ -113,7 +113,7 @@ func TestBreaker(t *testing.T) {
 		for range 8 {
 			inside = append(inside, in(t, l, "a"))
 		}
-		l.waits(way{name: "a"}, time.Now())
+		l.waits(way{name: "a"}, stay{}, time.Now())
 		for _, p := range inside[:4] {
 			fail(p)
 		}
@@ -172,7 +172,7 @@ func TestGentle(t *testing.T) {
 		for range failuresDown {
 			l.leave(in(t, l, "a"), true, errDown, time.Now())
 		}
-		l.waits(way{name: "a"}, time.Now())
+		l.waits(way{name: "a"}, stay{}, time.Now())
 		time.Sleep(2 * time.Second)
 		l.leave(in(t, l, "a"), true, nil, time.Now()) // it is back
 		passed := func(span time.Duration) (n int) {
@@ -214,7 +214,7 @@ func TestProbeNotMade(t *testing.T) {
 	if p == nil || !p.probe {
 		t.Fatal("no probe")
 	}
-	l.waits(way{name: "a"}, now)
+	l.waits(way{name: "a"}, stay{}, now)
 	l.leave(p, false, nil, now)
 	if got := fmt.Sprint(called.take()); got != "[a 1]" {
 		t.Errorf("called %s", got)
@@ -262,7 +262,7 @@ func TestPauseOfDown(t *testing.T) {
 		if limited != "a 10s" {
 			t.Errorf("runs in line were limited: %q", limited)
 		}
-		l.waits(way{name: "a"}, time.Now())
+		l.waits(way{name: "a"}, stay{}, time.Now())
 		called.take()
 		time.Sleep(lastProbe + time.Second)
 		if got := fmt.Sprint(called.take()); got != "[a 1]" {
@@ -289,7 +289,7 @@ func TestPause(t *testing.T) {
 			return l.enter(w, arrival{called: true, now: time.Now(), patience: anHour})
 		}
 		p, _ := enter()
-		l.waits(w, time.Now())
+		l.waits(w, stay{}, time.Now())
 		l.leave(p, true, RetryAfter(errDown, 5*time.Second), time.Now())
 		if _, s := enter(); time.Until(s.until) != 5*time.Second || !s.brief {
 			t.Errorf("%+v", s)
