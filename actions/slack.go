@@ -241,16 +241,16 @@ func (c *slackConn) client(x *exchange) *slack.Client {
 
 // slackLane: one message at a time per channel, so that the second of a thread
 // sees the root the first one left, and a 429 pauses the channel it is for.
-func slackLane(with json.RawMessage, conn any) string {
+func slackLane(with json.RawMessage, conn any) engine.Lane {
 	c, ok := conn.(*slackConn)
 	if !ok || c == nil {
-		return ""
+		return engine.Lane{}
 	}
 	var p slackParams
 	if json.Unmarshal(with, &p) != nil {
-		return "?" // Do reports it
+		return engine.Lane{Name: "?"} // Do reports it
 	}
-	return c.channelOf(p)
+	return engine.Lane{Name: c.channelOf(p)}
 }
 
 // slackService is the connection: its workspace has limits of its own.

@@ -152,7 +152,7 @@ func TestSlackWebhook(t *testing.T) {
 // One attempt at a time per channel, however it is written; the engine keeps connections apart.
 func TestSlackLane(t *testing.T) {
 	a := &slackConn{Token: engine.NewSecret("a"), Channel: "ops"}
-	lane := func(c *slackConn, with string) string { return slackLane([]byte(with), c) }
+	lane := func(c *slackConn, with string) string { return slackLane([]byte(with), c).Name }
 	same := lane(a, `{"channel":"ops"}`)
 	for with, want := range map[string]bool{`{"channel":"#ops"}`: true, `{}`: true, `{"channel":"vip"}`: false} {
 		if got := lane(a, with) == same; got != want {

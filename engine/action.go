@@ -49,17 +49,47 @@ type ActionKind struct {
 	Answered func(with json.RawMessage, status int) error
 	// Check finds at load what only the action knows to be wrong.
 	Check func(CheckInput) []Complaint
-	// Lane names the queue of an attempt on its connection: one attempt at a
-	// time per lane. "" is no lane.
-	Lane func(with json.RawMessage, conn any) string
+	// Lane is the queue of an attempt on its connection: one attempt at a time
+	// per lane, and paced. A pause that a target asked for outlives a restart.
+	// The zero Lane is none.
+	Lane func(with json.RawMessage, conn any) Lane
+	// Folds: when at least that many attempts wait in a lane, Do gets them as
+	// Call.Behind and may do them together with its own. 0: never.
+	Folds int
 	// Service names what an attempt depends on, such as https://crm.example.com:
 	// attempts on one share its bound of attempts at once, and when it does not
 	// answer the others wait. nil or "": nothing that could be down. It holds no
 	// secret. via is the connection's name.
 	Service func(via string, with json.RawMessage, conn any) string
+	// Probe finds out whether a connection would do for the steps that use it,
+	// without anything that a person would see. nil: nothing to find out.
+	Probe func(context.Context, ProbeInput) []Finding
 	// Do performs one attempt. It is safe for concurrent use, obeys ctx, and
 	// classifies its failure: Permanent, RetryAfter, else transient.
 	Do func(context.Context, Call) (Result, error)
+}
+
+// Lane is a queue for attempts.
+type Lane struct {
+	Name string // on its connection; "" is no lane
+	// At most Burst attempts at once after a quiet time, then one every Every.
+	// Every 0 is no pace.
+	Every time.Duration
+	Burst int
+}
+
+// ProbeInput is a connection with the steps that use it.
+type ProbeInput struct {
+	Via   string // its name
+	Conn  any    // as Do would get it
+	Steps []CheckInput
+}
+
+// Finding is one thing a probe found out.
+type Finding struct {
+	OK   bool
+	What string // "token of workspace acme", "#ops: not_in_channel": lower case, no full stop
+	Hint string // what to do; "" if it is fine
 }
 
 // CheckInput is a step as far as it is known at load.
@@ -69,6 +99,7 @@ type CheckInput struct {
 	Text    map[string]string // text parameters with ${…}, as written
 	Conn    any               // nil, or a pointer to Conn's type, secrets resolved
 	When    []string          // the event types of the rule
+	Prices  map[string]Prices // of the rules, by meter
 }
 
 // Complaint is one thing Check finds wrong with a parameter.
@@ -117,6 +148,34 @@ type Call struct {
 	State     StateReader
 	Now       time.Time
 	Billable  bool // false for events of test deliveries and of unsigned sources: billing records nothing
+	Billing   Billing
+	// Behind are attempts that wait in the same lane, in their order, see
+	// ActionKind.Folds.
+	Behind []Behind
+}
+
+// Behind is an attempt that waits behind the one at hand.
+type Behind struct {
+	Key   string // its idempotency key
+	Run   string
+	Rule  string
+	Event string // its id
+	With  json.RawMessage
+}
+
+// Billing is what the rules say of the ledger.
+type Billing struct {
+	Zone   *time.Location    // in which a month begins; nil is UTC
+	Prices map[string]Prices // by meter
+}
+
+// Prices are the prices of a meter by currency (ISO 4217).
+type Prices map[string][]Tier
+
+// Tier is what a unit costs up to a quantity of a customer's month.
+type Tier struct {
+	UpTo  Decimal // inclusive; "" without end
+	Price Decimal // per unit
 }
 
 // StateReader reads what earlier steps of the same action kind kept;
@@ -127,13 +186,19 @@ type StateReader interface {
 
 // Result is what a successful attempt leaves, all committed with the step.
 type Result struct {
-	Status  int               // steps.ID.status
-	Body    json.RawMessage   // steps.ID.body: JSON
-	Headers map[string]string // steps.ID.headers
-	Note    string            // one line for people: "posted to #ops"
-	State   map[string]json.RawMessage
+	Status  int                        // steps.ID.status
+	Body    json.RawMessage            // steps.ID.body: JSON
+	Headers map[string]string          // steps.ID.headers
+	Note    string                     // one line for people: "posted to #ops"
+	State   map[string]json.RawMessage // nil removes a key
 	Entries []Entry
-	Emit    []Event // accepted in the same transaction, in the run's session
+	// Again: the step is not done. What it left so far is recorded, and Do is
+	// called once more at once; this is no attempt that failed.
+	Again bool
+	// Folded are the keys of Call.Behind that this attempt did, too: their steps
+	// are done with its Status and Body.
+	Folded []string
+	Emit   []Event // accepted in the same transaction, in the run's session
 	// Unknown: in a rehearsal, the step would be done and nobody knows what it
 	// would be answered. Its state is shadow; what needs its result is undecided.
 	Unknown bool
@@ -176,29 +241,68 @@ func RetryDelay(err error) (time.Duration, bool) {
 	return r.after, true
 }
 
+// Kinds of ledger entries.
+const (
+	EntryUsage      = "usage"
+	EntryCorrection = "correction" // adds to the entry it corrects, may be negative
+	EntryVoid       = "void"       // takes back all that an entry and its corrections came to
+	EntryClose      = "close"      // closes Period: nothing is posted to it any more
+)
+
 // Entry is one ledger record. Decimals are text, amounts integer minor units:
 // there is no float anywhere on the way.
 type Entry struct {
 	ID       string    `json:"id"`
+	Kind     string    `json:"kind"`
 	Tenant   string    `json:"tenant"`
 	Source   string    `json:"source"`
 	Key      string    `json:"key"` // the session's internal key, or the one the step gives
 	Meter    string    `json:"meter"`
 	Customer string    `json:"customer"`
 	Quantity string    `json:"quantity"`           // decimal
-	Price    string    `json:"price,omitempty"`    // decimal, per unit
+	Price    string    `json:"price,omitempty"`    // decimal, per unit; "" with several Parts
+	Parts    []Part    `json:"parts,omitempty"`    // of the quantity, by tier
 	Currency string    `json:"currency,omitempty"` // ISO 4217
-	Amount   *int64    `json:"amount,omitempty"`   // minor units; nil without a price
-	Exponent int       `json:"exponent"`           // of the currency: 2 for EUR, 0 for JPY, 3 for KWD
+	Rounding string    `json:"rounding,omitempty"`
+	Amount   *int64    `json:"amount,omitempty"` // minor units, within ±(2^53-1); nil without a price
+	Exponent int       `json:"exponent"`         // of the currency: 2 for EUR, 0 for JPY, 3 for KWD
+	Period   string    `json:"period"`           // the month it is posted to: 2026-11
+	Service  string    `json:"service"`          // the month it is for: another one if that was closed
+	Zone     string    `json:"zone"`             // IANA, in which these months begin
+	Month    string    `json:"month,omitempty"`  // the customer's total of the meter in Period, with this entry
 	Session  string    `json:"session"`
 	Room     string    `json:"room"`
+	Platform string    `json:"platform,omitempty"`
 	Rule     string    `json:"rule"`
 	Revision string    `json:"revision"`
 	Run      string    `json:"run"`
+	Step     string    `json:"step,omitempty"` // branch and id: "then/bill"
 	Event    string    `json:"event"`
 	Started  time.Time `json:"started,omitzero"`
 	Ended    time.Time `json:"ended,omitzero"`
 	At       time.Time `json:"at"`
+	// Estimated: the session's end is an estimate, see Session.Estimated. A
+	// later entry with the same key that is none is posted as a correction.
+	Estimated bool   `json:"estimated,omitempty"`
+	Version   string `json:"version,omitempty"`  // of gavel
+	Corrects  string `json:"corrects,omitempty"` // id of the entry
+	Reason    string `json:"reason,omitempty"`   // of a correction, a void or a closing
+	Actor     string `json:"actor,omitempty"`    // who made it
+
+	// Number and Hash are its place in the chain of its tenant.
+	Number int64  `json:"number"`
+	Hash   string `json:"-"` // hex; of what comes before it and the text of the entry
+
+	// Charge sets Amount, Price, Parts and Month from the customer's total of
+	// the meter in Period so far ("0" at first). The store calls it in the
+	// transaction; it changes nothing but the entry. nil: they stand.
+	Charge func(e *Entry, before string) error `json:"-"`
+}
+
+// Part is a part of a quantity with the price of its tier.
+type Part struct {
+	Quantity string `json:"quantity"`
+	Price    string `json:"price"`
 }
 
 // SameInputs reports whether e and o bill the same thing: a repeat, not a conflict.

@@ -265,6 +265,7 @@ func (a *advance) attempt() bool {
 		Key: r.key(), Attempt: len(r.Tries) + 1, Uncertain: uncertain,
 		Run: r.ID, Rule: r.Rule, Revision: r.Revision, Step: r.Call.ID, Event: a.in.Event, Session: r.Session,
 		With: r.Call.With, Via: r.Call.Via, Conn: conn, State: a.o.Store, Now: now, Billable: !a.in.Event.Test,
+		Billing: a.plan.Billing(),
 	}
 	res, err = a.call(kind, call)
 	ended := a.o.Now()
@@ -281,8 +282,8 @@ func (a *advance) attempt() bool {
 // what it shares its target with.
 func ways(kind ActionKind, call *StepCall, conn any) (paced, shared way) {
 	if kind.Lane != nil {
-		if name := kind.Lane(call.With, conn); name != "" {
-			paced = way{name: kind.Name + " " + call.Via + " " + name, single: true}
+		if l := kind.Lane(call.With, conn); l.Name != "" {
+			paced = way{name: kind.Name + " " + call.Via + " " + l.Name, single: true}
 		}
 	}
 	if kind.Service != nil {

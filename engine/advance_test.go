@@ -166,7 +166,7 @@ func TestLane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, one(script{"then": {"a"}}))
 		var inside, most atomic.Int32
-		w.kinds[0].Lane = func(json.RawMessage, any) string { return "channel" }
+		w.kinds[0].Lane = func(json.RawMessage, any) engine.Lane { return engine.Lane{Name: "channel"} }
 		do := w.kinds[0].Do
 		w.kinds[0].Do = func(ctx context.Context, c engine.Call) (engine.Result, error) {
 			most.Store(max(most.Load(), inside.Add(1)))

@@ -213,6 +213,8 @@ func (s rules) Schedules() []engine.Schedule {
 	return all
 }
 
+func (s rules) Billing() engine.Billing { return engine.Billing{} }
+
 func (s rules) RuleFailure(id string) bool { return s[id].steps[engine.BranchOnFailure] != nil }
 
 func (s rules) Step(r *engine.Run, in engine.MatchInput, now time.Time) (engine.StepCall, bool, error) {

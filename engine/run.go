@@ -198,6 +198,8 @@ type StepRecord struct {
 	Headers map[string]string `json:"headers,omitempty"`
 	Body    json.RawMessage   `json:"body,omitempty"`
 	Note    string            `json:"note,omitempty"`
+	Before  string            `json:"before,omitempty"` // billing: the customer's total of the meter in the month
+	Month   string            `json:"month,omitempty"`  // the same with this entry
 	Error   string            `json:"error,omitempty"`
 	Tries   []Try             `json:"tries,omitempty"` // the failed attempts before it
 	Started time.Time         `json:"started"`
@@ -257,6 +259,8 @@ type Planner interface {
 	// the last step of the branch. ErrUndecided: it needs the result of a step
 	// that a shadow did not send.
 	Step(r *Run, in MatchInput, now time.Time) (call StepCall, ok bool, err error)
+	// Billing is what the rules say of the ledger.
+	Billing() Billing
 	// RuleFailure reports whether the rule has an on_failure branch.
 	RuleFailure(rule string) bool
 }

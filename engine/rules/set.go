@@ -290,6 +290,9 @@ func (s *Set) Step(r *engine.Run, in engine.MatchInput, now time.Time) (call eng
 	return call, true, err
 }
 
+// Billing is what the rules say of the ledger.
+func (s *Set) Billing() engine.Billing { return engine.Billing{Zone: s.loc} }
+
 // RuleFailure reports whether the rule has an on_failure branch.
 func (s *Set) RuleFailure(rule string) bool {
 	r, ok := s.byID[rule]

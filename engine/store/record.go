@@ -44,6 +44,12 @@ func (j *record) apply(b *batch) error {
 		}
 	}
 	for key, value := range j.res.State {
+		if value == nil {
+			if _, err := b.w.exec(`DELETE FROM action_state WHERE kind = ? AND key = ?`, j.res.Kind, key); err != nil {
+				return err
+			}
+			continue
+		}
 		_, err := b.w.exec(`INSERT INTO action_state (kind, key, value) VALUES (?, ?, ?)
 			ON CONFLICT DO UPDATE SET value = excluded.value`, j.res.Kind, key, string(value))
 		if err != nil {

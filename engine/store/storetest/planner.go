@@ -201,5 +201,8 @@ func (p *Rules) Step(r *engine.Run, _ engine.MatchInput, _ time.Time) (engine.St
 	return *step(r.At), r.Branch == engine.BranchThen && r.At < steps, nil
 }
 
+// Billing implements engine.Planner.
+func (p *Rules) Billing() engine.Billing { return engine.Billing{} }
+
 // RuleFailure implements engine.Planner.
 func (p *Rules) RuleFailure(string) bool { return false }
