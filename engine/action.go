@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 )
 
@@ -24,8 +25,8 @@ import (
 //
 // Field types: string (any scalar is printed as people write it), bool, int,
 // int64, time.Duration, []string, []int, map[string]string, any (kept as it
-// is), Decimal (an exact number; a float is refused at load) and, in Conn,
-// Secret (a reference: env:, file:, credential:).
+// is), Decimal (an exact number; a float is refused at load), Success, structs
+// of such fields and, in Conn, Secret (a reference: env:, file:, credential:).
 type ActionKind struct {
 	Name, Doc string
 	Params    reflect.Type
@@ -44,9 +45,9 @@ type ActionKind struct {
 	// meter. nil: nothing. conn is nil, or what Do would get, perhaps without its
 	// secrets.
 	Target func(with json.RawMessage, conn any) string
-	// Answered is what Do makes of an answer with this status: nil, or the
-	// classified failure. nil: any answer is fine.
-	Answered func(with json.RawMessage, status int) error
+	// Answered is what Do makes of an answer: nil, or the classified failure.
+	// nil: any answer is fine.
+	Answered func(c Call, res Result) error
 	// Check finds at load what only the action knows to be wrong.
 	Check func(CheckInput) []Complaint
 	// Lane is the queue of an attempt on its connection: one attempt at a time
@@ -78,14 +79,16 @@ type Lane struct {
 	Burst int
 }
 
-// ProbeInput is a connection with the steps that use it.
+// ProbeInput is a connection with the steps that use it. Via "" with Conn nil
+// are the steps of a kind that use none.
 type ProbeInput struct {
 	Via   string // its name
 	Conn  any    // as Do would get it
 	Steps []CheckInput
 }
 
-// Finding is one thing a probe found out.
+// Finding is one thing a probe found out. One that is OK and has a Hint is a
+// warning: it works, and something should be done.
 type Finding struct {
 	OK   bool
 	What string // "token of workspace acme", "#ops: not_in_channel": lower case, no full stop
@@ -139,6 +142,7 @@ type Call struct {
 	Run       string
 	Rule      string
 	Revision  string
+	Branch    string // of the rule: "then"
 	Step      string
 	Event     *Event
 	Session   string          // the session's internal key; "" where there is none
@@ -149,18 +153,23 @@ type Call struct {
 	Now       time.Time
 	Billable  bool // false for events of test deliveries and of unsigned sources: billing records nothing
 	Billing   Billing
+	// Accepts evaluates the condition of the Success among the parameters for an
+	// answer; nil if there is none.
+	Accepts func(Result) (bool, error)
 	// Behind are attempts that wait in the same lane, in their order, see
 	// ActionKind.Folds.
 	Behind []Behind
 }
 
-// Behind is an attempt that waits behind the one at hand.
+// Behind is an attempt that waits behind the one at hand. None of its step was
+// begun before.
 type Behind struct {
-	Key   string // its idempotency key
-	Run   string
-	Rule  string
-	Event string // its id
-	With  json.RawMessage
+	Key    string // its idempotency key
+	Run    string
+	Rule   string
+	Event  string // its id
+	Tenant string
+	With   json.RawMessage
 }
 
 // Billing is what the rules say of the ledger.
@@ -174,8 +183,8 @@ type Prices map[string][]Tier
 
 // Tier is what a unit costs up to a quantity of a customer's month.
 type Tier struct {
-	UpTo  Decimal // inclusive; "" without end
-	Price Decimal // per unit
+	UpTo  Decimal `json:"up_to,omitempty"` // inclusive; "" without end
+	Price Decimal `json:"price"`           // per unit
 }
 
 // StateReader reads what earlier steps of the same action kind kept;
@@ -192,19 +201,25 @@ type Result struct {
 	Note    string                     // one line for people: "posted to #ops"
 	State   map[string]json.RawMessage // nil removes a key
 	Entries []Entry
-	// Again: the step is not done. What it left so far is recorded, and Do is
-	// called once more at once; this is no attempt that failed.
+	// Told says Note and Body anew, from the Entries as they stand in the ledger
+	// once they are charged. nil: Note and Body stand.
+	Told func(entries []Entry) (note string, body json.RawMessage) `json:"-"`
+	// Again: the step is not done. What it left so far in State, Entries and
+	// Folded is recorded, and Do is called once more at once, 100 times at most;
+	// this is no attempt that failed, but it counts for the pace of the lane.
 	Again bool
-	// Folded are the keys of Call.Behind that this attempt did, too: their steps
-	// are done with its Status and Body.
+	// Folded are the keys of Call.Behind that this attempt did, too, or an earlier
+	// one that was never recorded: their steps are done with its Status and Body.
 	Folded []string
 	Emit   []Event // accepted in the same transaction, in the run's session
 	// Unknown: in a rehearsal, the step would be done and nobody knows what it
 	// would be answered. Its state is shadow; what needs its result is undecided.
 	Unknown bool
 
-	// Kind is the action kind that State belongs to. The engine sets it.
+	// Kind is the action kind that State belongs to, and Own what the engine keeps
+	// itself, by kind. The engine sets both.
 	Kind string
+	Own  map[string]map[string]json.RawMessage
 }
 
 // ErrConflict is what a step fails with when a ledger entry with its key
@@ -262,6 +277,7 @@ type Entry struct {
 	Quantity string    `json:"quantity"`           // decimal
 	Price    string    `json:"price,omitempty"`    // decimal, per unit; "" with several Parts
 	Parts    []Part    `json:"parts,omitempty"`    // of the quantity, by tier
+	Tiers    []Tier    `json:"tiers,omitempty"`    // that it is charged by; nil: by Price alone
 	Currency string    `json:"currency,omitempty"` // ISO 4217
 	Rounding string    `json:"rounding,omitempty"`
 	Amount   *int64    `json:"amount,omitempty"` // minor units, within ±(2^53-1); nil without a price
@@ -269,7 +285,8 @@ type Entry struct {
 	Period   string    `json:"period"`           // the month it is posted to: 2026-11
 	Service  string    `json:"service"`          // the month it is for: another one if that was closed
 	Zone     string    `json:"zone"`             // IANA, in which these months begin
-	Month    string    `json:"month,omitempty"`  // the customer's total of the meter in Period, with this entry
+	Before   string    `json:"before,omitempty"` // the customer's total of the meter in Period, before this entry
+	Month    string    `json:"month,omitempty"`  // the same with this entry
 	Session  string    `json:"session"`
 	Room     string    `json:"room"`
 	Platform string    `json:"platform,omitempty"`
@@ -293,10 +310,23 @@ type Entry struct {
 	Number int64  `json:"number"`
 	Hash   string `json:"-"` // hex; of what comes before it and the text of the entry
 
-	// Charge sets Amount, Price, Parts and Month from the customer's total of
-	// the meter in Period so far ("0" at first). The store calls it in the
-	// transaction; it changes nothing but the entry. nil: they stand.
+	// Charge sets Before and Month from the customer's total of the meter in
+	// Period so far ("" at first) and, with Tiers, what the entry comes to by
+	// them. The store calls it in the transaction, once Period is settled, and
+	// keeps Month as the next total. It changes nothing but the entry, and calling
+	// it again starts anew. Its error is permanent, and nothing is written then:
+	// see Recorded.Refused. nil: the entry stands as it is.
 	Charge func(e *Entry, before string) error `json:"-"`
+	// Correct is Charge for an entry of the kind correction or void, and for one
+	// of usage that turns out to correct another with its key (which is Estimated).
+	// e says what is right: its Quantity is what the entry should have been
+	// altogether; a void says nothing. rows are the entry that is corrected and
+	// what was posted to it so far, oldest first. Correct makes e the difference,
+	// at the prices of rows[0]; ErrNoDifference: there is none. before is the
+	// total in the period e is posted to. It sets Quantity, Price, Parts, Currency,
+	// Exponent, Rounding, Amount, Before and Month; Kind, Corrects, Period and what
+	// names the session are the store's.
+	Correct func(e *Entry, rows []Entry, before string) error `json:"-"`
 }
 
 // Part is a part of a quantity with the price of its tier.
@@ -305,17 +335,23 @@ type Part struct {
 	Price    string `json:"price"`
 }
 
-// SameInputs reports whether e and o bill the same thing: a repeat, not a conflict.
+// SameInputs reports whether e and o bill the same thing: a repeat, not a
+// conflict. One of them may not be charged yet.
 func (e Entry) SameInputs(o Entry) bool {
-	amount := func(a *int64) int64 {
-		if a == nil {
-			return -1
-		}
-		return *a
+	if e.Customer != o.Customer || e.Quantity != o.Quantity || e.Currency != o.Currency || !slices.Equal(e.Tiers, o.Tiers) {
+		return false
 	}
-	return e.Customer == o.Customer && e.Quantity == o.Quantity && e.Price == o.Price &&
-		e.Currency == o.Currency && amount(e.Amount) == amount(o.Amount)
+	if len(e.Tiers) > 0 {
+		return e.Rounding == o.Rounding
+	}
+	if e.Amount == nil || o.Amount == nil {
+		return e.Amount == o.Amount && e.Price == o.Price
+	}
+	return *e.Amount == *o.Amount && e.Price == o.Price
 }
+
+// ErrNoDifference is what Entry.Correct returns when nothing is to be corrected.
+var ErrNoDifference = errors.New("there is no difference")
 
 // ErrFenced is what Record returns when the run is no longer the caller's.
 var ErrFenced = errors.New("the run was taken over")

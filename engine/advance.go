@@ -45,12 +45,14 @@ type advance struct {
 	plan Planner
 	// called is the target that it was called for, until it tries to enter.
 	called string
+	// kept is what the engine itself has stored with what is recorded next.
+	kept map[string]map[string]json.RawMessage
 }
 
 func (a *advance) do() {
 	defer func() {
 		if a.called != "" {
-			a.lanes.unused(a.called)
+			a.lanes.unused(a.called, a.o.Now())
 		}
 	}()
 	r := a.run
@@ -61,7 +63,7 @@ func (a *advance) do() {
 		}
 		if err != nil {
 			r.fail(a.o.Now(), "", err.Error(), 0)
-			a.record(Result{}, nil)
+			a.record(Result{})
 			return
 		}
 		a.plan = p
@@ -73,7 +75,7 @@ func (a *advance) do() {
 		a.next()
 		// What is rendered is kept before anything comes of it: whoever goes on
 		// after a crash does the same.
-		if !a.record(Result{}, nil) {
+		if !a.record(Result{}) {
 			return
 		}
 	}
@@ -227,183 +229,59 @@ func (r *Run) stepRecord(state string, started time.Time, took time.Duration) St
 	}
 }
 
-// attempt tries the current step once and records what came of it. It
-// reports whether the run can go on at once.
-func (a *advance) attempt() bool {
-	r, now := a.run, a.o.Now()
-	kind, known := a.kinds[r.Call.Action]
-	if !known {
-		return a.fail(Permanent(fmt.Errorf("there is no action %q in this version", r.Call.Action)), now, 0)
-	}
-	conn, err := a.connect(kind)
-	if err != nil {
-		return a.fail(err, now, 0)
-	}
-	paced, shared := ways(kind, r.Call, conn)
-	turn, ok := a.enter(paced, now)
-	if !ok {
-		return false
-	}
-	var res Result
-	tried := false
-	defer func() { a.lanes.leave(turn, tried, err, a.o.Now()) }() // after what it left is on disk
-	place, ok := a.enter(shared, now)
-	if !ok {
-		return false
-	}
-	r.Held = nil
-
-	uncertain := r.Begun
-	if kind.Marks {
-		r.Begun, r.State = true, RunRunning
-		if !a.record(Result{}, nil) {
-			a.lanes.leave(place, false, nil, now)
-			return false
-		}
-	}
-	call := Call{
-		Key: r.key(), Attempt: len(r.Tries) + 1, Uncertain: uncertain,
-		Run: r.ID, Rule: r.Rule, Revision: r.Revision, Step: r.Call.ID, Event: a.in.Event, Session: r.Session,
-		With: r.Call.With, Via: r.Call.Via, Conn: conn, State: a.o.Store, Now: now, Billable: !a.in.Event.Test,
-		Billing: a.plan.Billing(),
-	}
-	res, err = a.call(kind, call)
-	ended := a.o.Now()
-	took := max(0, ended.Sub(now)) // a clock may be set back
-	tried = a.work.Err() == nil    // else we broke it off ourselves
-	a.lanes.leave(place, tried, err, ended)
-	if err != nil {
-		return a.fail(err, now, took)
-	}
-	return a.succeed(kind, res, now, took)
-}
-
-// ways are the lanes of an attempt: that of what it is paced by, and that of
-// what it shares its target with.
-func ways(kind ActionKind, call *StepCall, conn any) (paced, shared way) {
-	if kind.Lane != nil {
-		if l := kind.Lane(call.With, conn); l.Name != "" {
-			paced = way{name: kind.Name + " " + call.Via + " " + l.Name, single: true}
-		}
-	}
-	if kind.Service != nil {
-		shared.name = kind.Service(call.Via, call.With, conn)
-	}
-	return paced, shared
-}
-
-// enter takes a place in a lane. If it may not enter, the run is put aside.
-func (a *advance) enter(w way, now time.Time) (*pass, bool) {
-	r := a.run
-	v := arrival{called: a.called != "" && a.called == w.name, held: r.Held, now: now, patience: r.patience}
-	p, s := a.lanes.enter(w, v)
-	if v.called {
-		a.called = "" // it came
-	}
-	if p != nil {
-		return p, true
-	}
-	if a.stop.Err() == nil {
-		a.wait(w, s, now)
-	}
-	return nil, false
-}
-
-// wait puts the run aside without using up an attempt: in memory, or recorded.
-func (a *advance) wait(w way, s stay, now time.Time) {
-	r := a.run
-	if s.brief && a.o.Store.SetAside(r.ID, w.name, s.record) {
-		a.lanes.waits(w, s, now)
-		return
-	}
-	r.Held = &Held{Target: w.name, Since: s.down, Until: s.until, Down: !s.down.IsZero()}
-	if r.Since.IsZero() && r.Held.Down {
-		r.Since = r.Updated
-		if len(r.Tries) > 0 {
-			r.Since = r.Tries[0].At
-		}
-	}
-	r.State, r.Due, r.Updated = RunRetrying, r.heldUntil(now), now
-	if a.record(Result{}, nil) {
-		a.lanes.waits(w, s, now)
-		return
-	}
-	r.State, r.Held = RunReady, nil // the store gives it out again
-}
-
-// connect resolves the step's connection.
-func (a *advance) connect(kind ActionKind) (any, error) {
-	if a.run.Call.Via == "" {
-		return nil, nil
-	}
-	conn, err := a.connection(kind.Name, a.run.Call.Via)
-	if err != nil {
-		return nil, Permanent(err)
-	}
-	return conn, nil
-}
-
-// call performs one attempt within its time.
-func (a *advance) call(kind ActionKind, c Call) (res Result, err error) {
-	timeout := a.run.Call.Timeout
-	if timeout <= 0 {
-		timeout = defaultTimeout
-	}
-	ctx, cancel := context.WithTimeout(a.work, timeout)
-	defer cancel()
-	defer func() {
-		if p := recover(); p != nil {
-			a.o.Log.Error("action broke down", "action", kind.Name, "rule", c.Rule, "run", c.Run, "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("internal error in the action %s", kind.Name)
-		}
-	}()
-	return kind.Do(ctx, c)
-}
-
-// succeed records the step together with the next one, rendered.
+// succeed records the step together with the next one, rendered. What the ledger
+// makes of entries is recorded before, for the next step to see: the attempt is
+// repeated after a crash, and finds them.
 func (a *advance) succeed(kind ActionKind, res Result, started time.Time, took time.Duration) bool {
-	r, before := a.run, *a.run
+	r := a.run
 	state := StepDone
 	if res.Unknown {
 		state = StepShadow
 	}
 	rec := r.stepRecord(state, started, took)
 	rec.Status, rec.Body, rec.Headers, rec.Note = res.Status, res.Body, res.Headers, res.Note
+	res.Kind = kind.Name
+	if len(res.Entries) > 0 {
+		got, ok := a.commit(Result{Entries: res.Entries, Kind: kind.Name})
+		if !ok {
+			return false
+		}
+		if err := got.refusal(); err != nil {
+			return a.fail(err, started, took, nil)
+		}
+		rec.enter(res, got.Entries)
+		res.Entries = nil
+	}
 	r.Steps = append(slices.Clip(r.Steps), rec)
 	a.step()
 	a.next()
-	res.Kind = kind.Name
-	var conflict error
-	if a.record(res, &conflict) {
-		return true
-	}
-	if conflict == nil {
-		return false
-	}
-	*r = before
-	return a.fail(Permanent(conflict), started, took)
+	return a.record(res)
 }
 
 // fail records a failed attempt: it is tried again later, or the step has
-// failed for good.
-func (a *advance) fail(err error, at time.Time, took time.Duration) bool {
+// failed for good. held is the lane that its target wants to pause, if it does:
+// the run stays the first of those who wait for it.
+func (a *advance) fail(err error, at time.Time, took time.Duration, held *Held) bool {
 	r, now := a.run, a.o.Now()
 	if a.work.Err() != nil { // we broke it off ourselves: it counts for nothing
 		r.State, r.Due, r.Updated = RunReady, now, now
-		a.record(Result{}, nil)
+		a.record(Result{})
 		return false
 	}
 	r.Tries = append(slices.Clip(r.Tries), Try{At: at, Took: took, Error: err.Error()})
 	if due, again := a.again(err, now); again {
-		r.State, r.Due, r.Updated, r.Begun = RunRetrying, due, now, false
+		r.State, r.Due, r.Updated, r.Begun, r.Held = RunRetrying, due, now, false, held
 		a.o.Log.Warn("step failed, will be tried again", "event", r.Event, "rule", r.Rule, "run", r.ID, "action", r.Call.Action,
 			"attempt", len(r.Tries), "error", err.Error(), "in", due.Sub(now).Round(time.Second).String())
-		a.record(Result{}, nil)
+		if a.record(Result{}) && held != nil {
+			a.o.Store.SetAside(r.ID, held.Target, time.Time{}, true) // else it is in the table
+			a.lanes.stands(held.Target)
+		}
 		return false
 	}
 	a.failed(*r.Call, err, len(r.Tries), at, took)
 	a.next()
-	return a.record(Result{}, nil)
+	return a.record(Result{})
 }
 
 // again says when the step is tried again, if it is.
@@ -475,10 +353,7 @@ const lookAgain = time.Hour
 // heldUntil is when a run that is held comes by itself, if nobody calls it.
 func (r *Run) heldUntil(now time.Time) time.Time {
 	h := r.Held
-	if !h.Down {
-		if h.Until.After(now) {
-			return h.Until
-		}
+	if !h.Down { // those who wait are called one after the other
 		return now.Add(lookAgain)
 	}
 	due := r.patience(now)
@@ -548,23 +423,28 @@ func (a *advance) failed(call StepCall, err error, attempts int, at time.Time, t
 	r.Call, r.Tries, r.Begun, r.Held, r.Since = nil, nil, false, nil, time.Time{}
 }
 
-// record stores the run and reports whether the worker still has it. While
-// the store is unavailable it tries again: what was done must be kept.
-func (a *advance) record(res Result, conflict *error) bool {
+// record stores the run and reports whether the worker still has it. res has no
+// entries: then use commit.
+func (a *advance) record(res Result) bool {
+	_, ok := a.commit(res)
+	return ok
+}
+
+// commit stores the run, and reports whether the worker still has it. While the
+// store is unavailable it tries again: what was done must be kept.
+func (a *advance) commit(res Result) (got Recorded, ok bool) {
+	res.Own = a.kept
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		got, err := a.o.Store.Record(a.work, a.run, res)
 		switch {
-		case err == nil && got.Conflict == nil:
-			return true
+		case err == nil && got.refusal() == nil:
+			a.kept = nil
+			return got, true
 		case err == nil:
-			if conflict != nil {
-				*conflict = fmt.Errorf("%w: entry %s has %s %s for %s", ErrConflict,
-					got.Conflict.ID, got.Conflict.Quantity, got.Conflict.Meter, got.Conflict.Customer)
-			}
-			return false
+			return got, true
 		case !errors.Is(err, ErrUnavailable):
 			a.o.Log.Error("run cannot be recorded", "rule", a.run.Rule, "run", a.run.ID, "error", err.Error())
-			return false
+			return got, false
 		}
 		// The store says once that it cannot write, not each run that waits for it.
 		a.o.Log.Debug("run cannot be recorded, trying again", "run", a.run.ID, "error", err.Error())
@@ -573,9 +453,21 @@ func (a *advance) record(res Result, conflict *error) bool {
 		case <-t.C:
 		case <-a.work.Done():
 			t.Stop()
-			return false
+			return got, false
 		}
 	}
+}
+
+// refusal is why nothing of a Record was written, nil if it was.
+func (r Recorded) refusal() error {
+	switch c := r.Conflict; {
+	case r.Refused != nil:
+		return Permanent(r.Refused)
+	case c != nil:
+		return Permanent(fmt.Errorf("%w: entry %s has %s %s for %s: decide with gavel billing conflicts",
+			ErrConflict, c.ID, c.Quantity, c.Meter, c.Customer))
+	}
+	return nil
 }
 
 // key is the idempotency key of the current step: the same on every attempt.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -246,9 +247,70 @@ func TestLedgerConflict(t *testing.T) {
 		id := w.accept("S1")
 		synctest.Wait()
 		r := w.run(id)
-		if r.State != engine.RunFailed || history(r) != "a done, b failed" || !strings.Contains(r.Reason, "differs") {
+		if r.State != engine.RunFailed || history(r) != "a done, b failed" ||
+			!strings.Contains(r.Reason, "differs: entry ent_") || !strings.HasSuffix(r.Reason, "decide with gavel billing conflicts") {
 			t.Errorf("%s (%s): %s", r.State, history(r), r.Reason)
 		}
 		stop()
 	})
+}
+
+// What the ledger makes of a step's entry is there when the next step is
+// rendered, and the same after a crash in between.
+func TestTotalsForTheNextStep(t *testing.T) {
+	for _, records := range []int{-1, 1} { // before the process is gone
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, one(script{"then": {"a", "totals"}}))
+			var crash crashes
+			w.over = crash.over
+			do := w.kinds[0].Do
+			w.kinds[0].Do = func(ctx context.Context, c engine.Call) (engine.Result, error) {
+				if c.Step == "totals" {
+					return do(ctx, c)
+				}
+				e := engine.Entry{Kind: engine.EntryUsage, Tenant: "default", Source: "pnm", Key: c.Session, Meter: "minutes", Customer: "acme", Quantity: "5", Period: "2000-01"}
+				e.Charge = func(e *engine.Entry, before string) error {
+					n, _ := strconv.Atoi(before)
+					e.Before, e.Month = strconv.Itoa(n), strconv.Itoa(n+5)
+					return nil
+				}
+				told := func(all []engine.Entry) (string, json.RawMessage) {
+					return "now " + all[0].Month, json.RawMessage(all[0].Month)
+				}
+				return engine.Result{Entries: []engine.Entry{e}, Told: told}, nil
+			}
+			if err := w.store.Close(); err != nil {
+				t.Fatal(err)
+			}
+			w.open()
+			stop := w.start()
+			w.accept("S1")
+			synctest.Wait()
+			crash.after(records)
+			id := w.accept("S2")
+			synctest.Wait()
+			stop()
+			crash.after(-1)
+			w.open()
+			stop = w.start()
+			pass(time.Minute)
+			synctest.Wait()
+			r := w.run(id)
+			if r.State != engine.RunDone || len(r.Steps) != 2 {
+				t.Fatalf("%s: %s (%+v)", r.State, r.Reason, r.Steps)
+			}
+			if a := r.Steps[0]; a.Before != "5" || a.Month != "10" || a.Note != "now 10" || string(a.Body) != "10" {
+				t.Errorf("%+v", a)
+			}
+			if with := string(r.Steps[1].With); with != `"5 10"` {
+				t.Errorf("the next step was rendered with %s", with)
+			}
+			n := 0
+			count := func(engine.Entry) error { n++; return nil }
+			if err := w.store.Entries(t.Context(), engine.Query{}, time.Time{}, time.Time{}, count); err != nil || n != 2 {
+				t.Errorf("%d entries (%v)", n, err)
+			}
+			stop()
+		})
+	}
 }

@@ -28,9 +28,10 @@
 // A run is advanced by one worker at a time. Its steps run in order, each at
 // least once until it succeeds or fails for good: a crash between an effect
 // and its record repeats the effect with the same idempotency key
-// ([Call.Key]). Ledger entries, and events that a step emits, are written
-// exactly once, because they are part of the transaction that completes the
-// step.
+// ([Call.Key]). Events that a step emits are written exactly once, because they
+// are part of the transaction that completes the step. So are ledger entries,
+// because they have keys: they are written in a transaction just before, for the
+// next step to see what the ledger made of them, and a repeat finds them.
 //
 // What a step does is rendered when the step begins and stored before it acts.
 // Its expressions see the event as it was matched. When a timer fired, or a
@@ -41,6 +42,12 @@
 // of the workers, and none while it is down (breaker). A run without a place
 // waits in the store, without a worker, until it is called, or is recorded as
 // retrying with what it is [Held] for.
+//
+// A lane of an action ([Lane]) takes one attempt at a time, in the order in which
+// the runs came, and no more than its pace allows. When many wait, an attempt may
+// do what those behind it were to do, too ([ActionKind].Folds): their steps are
+// then done when they come. Until when a lane is left alone, and which steps were
+// done by others, is kept with [Result].Own.
 //
 // A shadow run ([Run].Shadow) goes through the same steps, but calls no action:
 // what would have been done is recorded.

@@ -94,7 +94,8 @@ type Event struct {
 	// ByRoom says that the platform has no session ids: the session is the
 	// one its room had at Time.
 	ByRoom bool `json:"by_room,omitempty"`
-	// Hop counts how many events emitted one another up to this one.
+	// Hop counts how many events came of steps for one another up to this one,
+	// emitted or by a call to one of our own webhooks: at most [MaxHops] match rules.
 	Hop int `json:"hop,omitempty"`
 	// Raw is the verified payload as JSON text. It is stored beside the facts.
 	Raw json.RawMessage `json:"-"`

@@ -50,6 +50,8 @@ var homes = map[string][]string{
 	"github.com/slack-go/slack":      {"actions"},
 	"github.com/spf13/cobra":         {"cmd"},
 	"github.com/spf13/pflag":         {"cmd"},
+	"github.com/standard-webhooks":   {"actions"},
+	"golang.org/x/oauth2":            {"actions"},
 	"golang.org/x/time":              {"actions", "triggers", "engine/store"},
 	"gopkg.in/yaml.v3":               {"engine/rules", "engine/ruletest"},
 	"modernc.org/sqlite":             {"engine/store"},

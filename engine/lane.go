@@ -27,7 +27,9 @@ const (
 // put aside in the store, and called when there is room.
 //
 // Who leaves a lane calls up to two others, so a target that comes back gets
-// one attempt, then two, then four.
+// one attempt, then two, then four. In a lane for one at a time there is an
+// order: nobody is called before the one called last has come, and who comes
+// uncalled meanwhile waits.
 type lanes struct {
 	workers int
 	// call hands out runs that wait for a target, and reports whether more may.
@@ -49,7 +51,9 @@ type lanes struct {
 // way names a lane.
 type way struct {
 	name   string
-	single bool // one attempt at a time
+	single bool          // one attempt at a time
+	every  time.Duration // see Lane; 0: as often as they like
+	burst  int
 }
 
 // lane is the way to one target.
@@ -58,15 +62,20 @@ type lane struct {
 	breaker
 	inside int
 	aside  bool        // runs may wait for it
+	coming bool        // one of them was called and has not come yet; only of single ones
 	until  time.Time   // nobody enters before
-	wake   *time.Timer // at until
+	wake   *time.Timer // looks at it again
+	rings  time.Time   // when that is; zero: it has
 	back   time.Time   // it was down until then, and runs wait; zero: it was not
+	kept   bool        // the store has a pause of it, perhaps one that is over
+	full   time.Time   // when the bucket of its pace is full again
 }
 
 // arrival is a run on its way into a lane.
 type arrival struct {
-	called bool  // it had to wait, and was called
-	held   *Held // how it had to wait
+	called bool      // it had to wait, and was called
+	held   *Held     // how it had to wait
+	paused time.Time // until when the lane is, as the store has it; zero: it is not
 	now    time.Time
 	// patience is until when it can be put off: then it tries a target that is
 	// down, too.
@@ -102,12 +111,17 @@ func (l *lanes) enter(w way, v arrival) (*pass, stay) {
 	defer l.mu.Unlock()
 	x := l.all[w.name]
 	if x == nil {
-		if l.all == nil {
-			l.all = map[string]*lane{}
+		x = l.add(w)
+		x.aside = v.called && v.held != nil // so may others: it was recorded before the start
+		if w.single {
+			l.resume(x, v)
+		} else {
+			l.remember(x, v)
 		}
-		x = &lane{way: w}
-		l.all[w.name] = x
-		l.remember(x, v)
+	}
+	x.way = w // the rules may have changed its pace
+	if v.called {
+		x.coming = false
 	}
 	p := &pass{lane: x, since: v.now, forced: x.isDown() && !v.now.Before(v.patience(v.now))}
 	switch {
@@ -115,16 +129,26 @@ func (l *lanes) enter(w way, v arrival) (*pass, stay) {
 		return nil, x.stay(v.now)
 	case !p.forced && x.isDown():
 		p.probe, x.probing = true, true
-	case x.inside >= l.room(x) || (x.aside && !v.called && !p.forced):
+	case x.inside >= l.room(x) || ((x.aside || x.coming) && !v.called && !p.forced):
 		return nil, x.stay(v.now)
 	}
-	l.add(x, 1)
+	l.count(x, 1)
 	return p, stay{}
+}
+
+// add makes a lane.
+func (l *lanes) add(w way) *lane {
+	if l.all == nil {
+		l.all = map[string]*lane{}
+	}
+	x := &lane{way: w}
+	l.all[w.name] = x
+	return x
 }
 
 // open reports whether somebody may enter if there is room.
 func (x *lane) open(now time.Time) bool {
-	return !x.until.After(now) && !(x.isDown() && x.probing)
+	return !x.opens().After(now) && !(x.isDown() && x.probing)
 }
 
 // remember takes over what a run knows of its target from before a restart.
@@ -150,7 +174,7 @@ func (l *lanes) knows(x *lane) {
 }
 
 func (x *lane) stay(now time.Time) stay {
-	s := stay{down: x.down, brief: !x.until.After(now.Add(brief))}
+	s := stay{down: x.down, brief: !x.opens().After(now.Add(brief))}
 	if x.until.After(now) {
 		s.until = x.until
 	}
@@ -170,7 +194,7 @@ func (l *lanes) room(x *lane) int {
 	return max(1, min(mostAtOnce, (l.workers-(l.shared-x.inside))/2))
 }
 
-func (l *lanes) add(x *lane, n int) {
+func (l *lanes) count(x *lane, n int) {
 	x.inside += n
 	if !x.single {
 		l.shared += n
@@ -184,31 +208,48 @@ func (l *lanes) waits(w way, s stay, now time.Time) {
 	defer l.mu.Unlock()
 	x := l.all[w.name]
 	if x == nil { // all have left
-		x = &lane{way: w}
-		l.all[w.name] = x
+		x = l.add(w)
 	}
 	x.aside = true
 	if x.isDown() && s.record.IsZero() { // it came to be so meanwhile
 		l.limit(x.name, x.down.Add(brief))
 	}
-	if x.open(now) && x.inside < l.room(x) {
-		l.next(x, 1)
+	switch {
+	case x.open(now) && x.inside < l.room(x):
+		l.next(x, 1, now)
+	case x.single:
+		l.ring(x, now)
 	}
 }
 
 // next calls runs that wait for x.
-func (l *lanes) next(x *lane, n int) {
-	if x.aside {
-		x.aside = l.call(x.name, n)
+func (l *lanes) next(x *lane, n int, now time.Time) {
+	if !x.aside || x.coming {
+		return
+	}
+	x.aside = l.call(x.name, n)
+	if x.single {
+		x.coming = true
+		l.wakeAfter(x, now, lateComer)
 	}
 }
 
 // unused is for a run that was called for a target and did not come.
-func (l *lanes) unused(target string) { l.call(target, 1) }
+func (l *lanes) unused(target string, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	x := l.all[target]
+	if x == nil || !x.single {
+		l.call(target, 1)
+		return
+	}
+	x.coming = false
+	l.next(x, 1, now)
+}
 
-// leave gives the place back. err is what came of the attempt; tried is false if
-// none was made.
-func (l *lanes) leave(p *pass, tried bool, err error, now time.Time) {
+// leave gives the place back. err is what came of the attempts; tried is how
+// many there were.
+func (l *lanes) leave(p *pass, tried int, err error, now time.Time) {
 	x := p.lane
 	if x == nil {
 		return
@@ -218,7 +259,8 @@ func (l *lanes) leave(p *pass, tried bool, err error, now time.Time) {
 	if p.probe {
 		x.probing = false
 	}
-	if tried {
+	if tried > 0 {
+		x.spend(tried, p.since)
 		l.judge(x, p, err, now)
 	}
 	// Not all at once: their results would be one large write.
@@ -250,27 +292,35 @@ func (x *lane) holds(now time.Time) time.Duration {
 
 // free makes room for others.
 func (l *lanes) free(x *lane, now time.Time) {
-	l.add(x, -1)
+	l.count(x, -1)
 	switch {
+	case !x.open(now) && x.single:
+		l.ring(x, now)
 	case !x.open(now): // who shut it calls the next one
 	case x.isDown():
-		l.next(x, 1)
+		l.next(x, 1, now)
 	default:
-		l.next(x, max(1, min(2, l.room(x)-x.inside)))
+		l.next(x, max(1, min(2, l.room(x)-x.inside)), now)
 	}
-	if x.inside == 0 && !x.aside && x.breaker.idle() && !x.until.After(now) {
+	if x.inside == 0 && !x.aside && !x.coming && x.breaker.idle() && !x.until.After(now) {
+		l.forget(x, now)
+	}
+}
+
+// forget drops what is known of a lane, unless it is more than nothing.
+func (l *lanes) forget(x *lane, now time.Time) {
+	switch rest := x.full.Sub(now); {
+	case x.kept: // a row in the store, which goes with the next attempt
+	case x.every > 0 && rest > 0:
+		l.wakeAfter(x, now, rest)
+	default:
 		delete(l.all, x.name)
 	}
 }
 
 // judge learns from an attempt.
 func (l *lanes) judge(x *lane, p *pass, err error, now time.Time) {
-	after, told := RetryDelay(err)
-	after = min(max(after, minRetryAfter), maxRetryAfter)
 	if x.single { // only paced: whether its target is down, the other lane knows
-		if told && now.Add(after).After(x.until) {
-			l.pause(x, now, after)
-		}
 		return
 	}
 	if err == nil || IsPermanent(err) { // it answers
@@ -285,7 +335,7 @@ func (l *lanes) judge(x *lane, p *pass, err error, now time.Time) {
 		return
 	}
 	d := time.Duration(float64(x.distance) * (0.8 + 0.4*l.rand()))
-	if told {
+	if after, told := RetryDelay(err); told {
 		d = max(d, min(after, lastProbe))
 	}
 	l.pause(x, now, d)
@@ -297,32 +347,58 @@ func (l *lanes) judge(x *lane, p *pass, err error, now time.Time) {
 
 // pause keeps everybody out of x for d, then calls one run.
 func (l *lanes) pause(x *lane, now time.Time, d time.Duration) {
-	l.knows(x)
-	until := now.Add(d)
-	x.until = until
+	if !x.single {
+		l.knows(x)
+	}
+	x.until = now.Add(d)
+	l.wakeAfter(x, now, d)
+}
+
+// ring looks at x when it opens, unless it is looked at before.
+func (l *lanes) ring(x *lane, now time.Time) {
+	at := x.opens()
+	if x.rings.IsZero() || x.rings.After(at) {
+		l.wakeAfter(x, now, at.Sub(now))
+	}
+}
+
+// wakeAfter looks at x after d, and not before.
+func (l *lanes) wakeAfter(x *lane, now time.Time, d time.Duration) {
 	if x.wake != nil {
 		x.wake.Stop()
 	}
+	at := now.Add(d) // also if the clock is set back meanwhile
+	x.rings = at
 	var wake *time.Timer
 	wake = time.AfterFunc(d, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if x.until.Equal(until) { // over, also if the clock was set back
-			x.until = time.Time{}
-		}
-		if l.all[x.name] != x {
-			return
-		}
-		if x.inside == 0 && !x.aside && x.until.IsZero() { // nobody wants to know
-			delete(l.all, x.name)
-			return
-		}
-		l.next(x, 1)
-		if !x.aside && x.wake == wake { // none came, or the last one is on its way
-			wake.Reset(lastProbe)
+		if x.wake == wake && !l.closed {
+			l.look(x, at)
 		}
 	})
 	x.wake = wake
+}
+
+// look calls the next run for x, if its time has come.
+func (l *lanes) look(x *lane, now time.Time) {
+	x.rings, x.coming = time.Time{}, false
+	if !x.until.After(now) {
+		x.until = time.Time{}
+	}
+	switch {
+	case l.all[x.name] != x:
+	case x.single && x.opens().After(now):
+		l.ring(x, now)
+	case x.inside == 0 && !x.aside && x.until.IsZero(): // nobody wants to know
+		l.forget(x, now)
+	case x.single && x.inside > 0: // who leaves calls
+	default:
+		l.next(x, 1, now)
+		if !x.aside && x.rings.IsZero() { // none came, or the last one is on its way
+			l.wakeAfter(x, now, lastProbe)
+		}
+	}
 }
 
 // close stops what is to happen later.
@@ -351,33 +427,43 @@ func (l *lanes) held(w way, now time.Time) *Held {
 // Held is the target that a run waits for: as it was recorded, or as it is
 // known now of one that could go on. nil if it waits for none.
 func (e *Engine) Held(r *Run) *Held {
-	kind, known := e.kinds[callOf(r).Action]
+	call := upcoming(r)
+	kind, known := e.kinds[call.Action]
 	due := r.State == RunReady || (r.State == RunRetrying && !r.Due.After(e.o.Now()))
 	if !known || (r.Held == nil && !due) {
 		return r.Held
 	}
 	var conn any
-	if r.Call.Via != "" {
+	if call.Via != "" {
 		var err error
-		if conn, err = e.connection(kind.Name, r.Call.Via); err != nil {
+		if conn, err = e.connection(kind.Name, call.Via); err != nil {
 			return r.Held
 		}
 	}
-	paced, shared := ways(kind, r.Call, conn)
+	paced, shared := ways(kind, &call, conn)
 	for _, w := range []way{shared, paced} {
 		if h := e.lanes.held(w, e.o.Now()); h != nil {
 			return h
 		}
 	}
+	if target, before := e.o.Store.Place(r.ID); target != "" {
+		return &Held{Target: target, Before: before}
+	}
 	return r.Held
 }
 
-// callOf is the current step of a run, empty if it has none.
-func callOf(r *Run) StepCall {
-	if r.Call == nil {
-		return StepCall{}
+// upcoming is the current step of a run, or the one that failed and is to be
+// repeated; empty if neither is known.
+func upcoming(r *Run) StepCall {
+	if r.Call != nil {
+		return *r.Call
 	}
-	return *r.Call
+	for _, s := range slices.Backward(r.Steps) {
+		if s.Branch == r.Branch && s.At == r.At && s.State == StepFailed {
+			return StepCall{ID: s.ID, Action: s.Action, Via: s.Via, With: s.With}
+		}
+	}
+	return StepCall{}
 }
 
 // Target is what the engine knows of a target that is down.

@@ -108,7 +108,7 @@ var errDown = errors.New("connection refused")
 func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, called := lanesOf(64)
-		fail := func(p *pass) { l.leave(p, true, errDown, time.Now()) }
+		fail := func(p *pass) { l.leave(p, 1, errDown, time.Now()) }
 		var inside []*pass
 		for range 8 {
 			inside = append(inside, in(t, l, "a"))
@@ -141,7 +141,7 @@ func TestBreaker(t *testing.T) {
 			t.Errorf("probed after %s", got)
 		}
 		rest(lastProbe)
-		l.leave(in(t, l, "a"), true, Permanent(errDown), time.Now()) // a refusal is an answer
+		l.leave(in(t, l, "a"), 1, Permanent(errDown), time.Now()) // a refusal is an answer
 		for range 20 {
 			in(t, l, "a")
 		}
@@ -154,13 +154,13 @@ func TestForced(t *testing.T) {
 	l, _ := lanesOf(64)
 	now := time.Now()
 	for range failuresDown {
-		l.leave(in(t, l, "a"), true, errDown, now)
+		l.leave(in(t, l, "a"), 1, errDown, now)
 	}
 	p, s := l.enter(way{name: "a"}, arrival{now: now, patience: none})
 	if p == nil || !p.forced {
 		t.Fatalf("%+v", s)
 	}
-	l.leave(p, true, nil, now)
+	l.leave(p, 1, nil, now)
 	in(t, l, "a")
 }
 
@@ -170,11 +170,11 @@ func TestGentle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, called := lanesOf(64)
 		for range failuresDown {
-			l.leave(in(t, l, "a"), true, errDown, time.Now())
+			l.leave(in(t, l, "a"), 1, errDown, time.Now())
 		}
 		l.waits(way{name: "a"}, stay{}, time.Now())
 		time.Sleep(2 * time.Second)
-		l.leave(in(t, l, "a"), true, nil, time.Now()) // it is back
+		l.leave(in(t, l, "a"), 1, nil, time.Now()) // it is back
 		passed := func(span time.Duration) (n int) {
 			for end := time.Now().Add(span); time.Now().Before(end); {
 				p, _ := l.enter(way{name: "a"}, arrival{called: true, now: time.Now(), patience: anHour})
@@ -182,7 +182,7 @@ func TestGentle(t *testing.T) {
 					time.Sleep(50 * time.Microsecond)
 					continue
 				}
-				l.leave(p, true, nil, time.Now())
+				l.leave(p, 1, nil, time.Now())
 				n++
 			}
 			return n
@@ -196,7 +196,7 @@ func TestGentle(t *testing.T) {
 		}
 		time.Sleep(gentle)
 		called.take()
-		l.leave(in(t, l, "a"), true, nil, time.Now())
+		l.leave(in(t, l, "a"), 1, nil, time.Now())
 		if got := fmt.Sprint(called.take()); got != "[a 2]" {
 			t.Errorf("called %s, want the next ones at once", got)
 		}
@@ -215,7 +215,7 @@ func TestProbeNotMade(t *testing.T) {
 		t.Fatal("no probe")
 	}
 	l.waits(way{name: "a"}, stay{}, now)
-	l.leave(p, false, nil, now)
+	l.leave(p, 0, nil, now)
 	if got := fmt.Sprint(called.take()); got != "[a 1]" {
 		t.Errorf("called %s", got)
 	}
@@ -236,13 +236,13 @@ func TestStaleHeld(t *testing.T) {
 		if p == nil || p.probe != probe {
 			t.Fatalf("%+v, want probe %v", p, probe)
 		}
-		l.leave(p, true, nil, now)
+		l.leave(p, 1, nil, now)
 	}
 	for range failuresDown { // nor if it was down since
-		l.leave(in(t, l, "b"), true, errDown, now)
+		l.leave(in(t, l, "b"), 1, errDown, now)
 	}
 	p, _ := l.enter(way{name: "b"}, arrival{now: now, patience: none})
-	l.leave(p, true, nil, now)
+	l.leave(p, 1, nil, now)
 	held.Target = "b"
 	if p, _ := l.enter(way{name: "b"}, v); p == nil || p.probe {
 		t.Errorf("%+v", p)
@@ -257,7 +257,7 @@ func TestPauseOfDown(t *testing.T) {
 		limited := ""
 		l.limit = func(target string, until time.Time) { limited = fmt.Sprint(target, " ", time.Until(until)) }
 		for range failuresDown {
-			l.leave(in(t, l, "a"), true, RetryAfter(errDown, time.Hour), time.Now())
+			l.leave(in(t, l, "a"), 1, RetryAfter(errDown, time.Hour), time.Now())
 		}
 		if limited != "a 10s" {
 			t.Errorf("runs in line were limited: %q", limited)
@@ -269,7 +269,7 @@ func TestPauseOfDown(t *testing.T) {
 			t.Errorf("called %s", got)
 		}
 		l.call = func(string, int) bool { return false } // they have gone
-		l.leave(in(t, l, "a"), true, errDown, time.Now())
+		l.leave(in(t, l, "a"), 1, errDown, time.Now())
 		time.Sleep(2 * lastProbe)
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -290,7 +290,9 @@ func TestPause(t *testing.T) {
 		}
 		p, _ := enter()
 		l.waits(w, stay{}, time.Now())
-		l.leave(p, true, RetryAfter(errDown, 5*time.Second), time.Now())
+		wants := RetryAfter(errDown, 5*time.Second)
+		l.told(p, wants, time.Now())
+		l.leave(p, 1, wants, time.Now())
 		if _, s := enter(); time.Until(s.until) != 5*time.Second || !s.brief {
 			t.Errorf("%+v", s)
 		}
@@ -307,7 +309,7 @@ func TestPause(t *testing.T) {
 			if p2, _ := enter(); p2 != nil {
 				t.Fatal("two at once")
 			}
-			l.leave(p, true, errDown, time.Now())
+			l.leave(p, 1, errDown, time.Now())
 		}
 	})
 }
@@ -316,7 +318,7 @@ func TestPause(t *testing.T) {
 func TestLanesForgotten(t *testing.T) {
 	l, _ := lanesOf(64)
 	for i := range 1000 {
-		l.leave(in(t, l, fmt.Sprint(i)), true, nil, time.Now())
+		l.leave(in(t, l, fmt.Sprint(i)), 1, nil, time.Now())
 	}
 	if len(l.all) != 0 || l.shared != 0 {
 		t.Errorf("%d lanes, %d inside", len(l.all), l.shared)
@@ -325,3 +327,39 @@ func TestLanesForgotten(t *testing.T) {
 
 // rest lets d pass on the bubble's clock.
 func rest(d time.Duration) { <-time.After(d) }
+
+// Every attempt costs a token, also one that fails; a place that was not used
+// costs none. A lane that is quiet again is forgotten.
+func TestPaceCosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, _ := lanesOf(64)
+		w := way{name: "channel", single: true, every: time.Second, burst: 2}
+		enter := func() (*pass, stay) {
+			return l.enter(w, arrival{called: true, now: time.Now(), patience: anHour})
+		}
+		for i, tried := range []int{0, 1, 0, 0, 1} {
+			p, s := enter()
+			if p == nil {
+				t.Fatalf("attempt %d: %+v", i, s)
+			}
+			l.leave(p, tried, errDown, time.Now())
+		}
+		if p, s := enter(); p != nil || !s.brief || !s.until.IsZero() {
+			t.Errorf("a third one: %+v", s)
+		}
+		time.Sleep(time.Second)
+		p, _ := enter()
+		l.leave(p, 3, nil, time.Now()) // rounds
+		time.Sleep(3*time.Second - time.Millisecond)
+		if p, _ := enter(); p != nil {
+			t.Error("its rounds cost nothing")
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if len(l.all) != 0 {
+			t.Errorf("still known: %v", l.all)
+		}
+	})
+}

@@ -72,6 +72,9 @@ func (p *planning) event(ev *Event, now time.Time) error {
 	if err := p.timers(*in); err != nil {
 		return err
 	}
+	if p.out.Outcome.Problem = loops(ev); p.out.Outcome.Problem != "" {
+		return nil
+	}
 	for _, m := range p.rules.Match(*in) {
 		if err := p.match(m, *in); err != nil {
 			return err

@@ -15,7 +15,8 @@ import (
 // script are the steps of a rule by branch. A step is "name", or
 // "name:on_failure", or "!text" (cannot be rendered), or "?text" (needs what a
 // shadow did not send), or "-name" (skipped), or "stop", or "wait 5m", or
-// "present" (its name is how many are in the session).
+// "present" (its name is how many are in the session), or "totals" (its
+// parameter is what the ledger said to the step before).
 type script map[string][]string
 
 // rule is a rule written out. What is left out it does not have.
@@ -213,12 +214,19 @@ func (s rules) Schedules() []engine.Schedule {
 	return all
 }
 
+func (s rules) Accepts(*engine.Run, engine.MatchInput) func(engine.Result) (bool, error) { return nil }
+
 func (s rules) Billing() engine.Billing { return engine.Billing{} }
 
 func (s rules) RuleFailure(id string) bool { return s[id].steps[engine.BranchOnFailure] != nil }
 
 func (s rules) Step(r *engine.Run, in engine.MatchInput, now time.Time) (engine.StepCall, bool, error) {
-	return s[r.Rule].step(r.Branch, r.At, in, now)
+	call, ok, err := s[r.Rule].step(r.Branch, r.At, in, now)
+	if call.ID == "totals" { // of the step before
+		last := r.Steps[len(r.Steps)-1]
+		call.With, _ = json.Marshal(last.Before + " " + last.Month)
+	}
+	return call, ok, err
 }
 
 func (r rule) step(branch string, at int, in engine.MatchInput, now time.Time) (engine.StepCall, bool, error) {

@@ -94,6 +94,8 @@ type Held struct {
 	Since  time.Time `json:"since,omitzero"` // the target is down
 	Until  time.Time `json:"until,omitzero"` // the target is left alone
 	Down   bool      `json:"down,omitempty"` // it does not answer; else it wants a pause, or is busy
+	// Before is how many go first of those that wait in memory. It is not recorded.
+	Before int `json:"before,omitempty"`
 }
 
 // Finished reports whether nothing more will happen by itself.
@@ -259,6 +261,9 @@ type Planner interface {
 	// the last step of the branch. ErrUndecided: it needs the result of a step
 	// that a shadow did not send.
 	Step(r *Run, in MatchInput, now time.Time) (call StepCall, ok bool, err error)
+	// Accepts evaluates the condition that the step at r.Branch and r.At has for
+	// its answer; nil if it has none.
+	Accepts(r *Run, in MatchInput) func(Result) (bool, error)
 	// Billing is what the rules say of the ledger.
 	Billing() Billing
 	// RuleFailure reports whether the rule has an on_failure branch.

@@ -60,6 +60,9 @@ type Recorded struct {
 	// Conflict is the entry that has the key and differs; nothing of the
 	// Record was written then.
 	Conflict *Entry
+	// Refused is why an entry cannot be charged; nothing of the Record was
+	// written then.
+	Refused error
 }
 
 // Store keeps everything. Its methods are safe for concurrent use. Each
@@ -89,15 +92,24 @@ type Store interface {
 	Dispatch(ctx context.Context, workers int, advance func(context.Context, Due)) error
 	// SetAside keeps a run that advance was given, and that is as it was recorded
 	// last, until Call calls for the target, or until a time (zero: none): the
-	// last advance does with it. It writes nothing: after a crash the run can go
-	// on at once. False if too many wait already: it is to be recorded as Held.
-	SetAside(runID, target string, until time.Time) bool
+	// last advance does with it. It waits behind the others, before them if it
+	// was called for the target, or with first. It writes nothing: after a crash
+	// the run can go on at once. False if too many wait already, or others were
+	// recorded as Held: so is this one to be, behind them.
+	SetAside(runID, target string, until time.Time, first bool) bool
 	// Limit has the runs set aside for a target without a time wait until then
 	// at most.
 	Limit(target string, until time.Time)
 	// Call has the n runs handed out that have waited longest for a target,
 	// set aside or recorded as Held. It reports whether more may wait.
 	Call(target string, n int) bool
+	// Waiting are the runs that Call would hand out for a target next, in that
+	// order, as they were recorded last: at most so many, and none at all if
+	// fewer than least wait.
+	Waiting(ctx context.Context, target string, least, most int) ([]*Run, error)
+	// Place says for which target a run was set aside, and how many others go
+	// before it; "" if it was not.
+	Place(runID string) (target string, before int)
 	// Record stores the run as it is now, with the result of a step. A run
 	// that finishes, or whose next attempt lies more than an hour after the
 	// first failure of its step, gives its turn to the next one in the same
@@ -186,8 +198,12 @@ type Query struct {
 	Verdict   string
 	Refused   bool
 	Unmatched bool
-	Active    bool // sessions
-	Shadow    bool // runs: those of shadow rules instead of the others
+	Active    bool   // sessions
+	Shadow    bool   // runs: those of shadow rules instead of the others
+	Tenant    string // of entries and conflicts, as what follows
+	Customer  string
+	Meter     string
+	Period    string // month that entries are posted to
 	Since     time.Time
 	After     string // only rows newer than this id, oldest first: for tail
 	Cursor    string
@@ -234,6 +250,7 @@ type Stats struct {
 	Runs       map[string]int64 `json:"runs"`       // by state
 	Sessions   int64            `json:"open_sessions"`
 	Entries    int64            `json:"entries"`
+	Conflicts  int64            `json:"open_conflicts"` // of the ledger: a person has to decide
 	Size       int64            `json:"size"`           // bytes on disk
 	Disk       *Disk            `json:"disk,omitempty"` // nil: it is not watched
 	Schema     int64            `json:"schema"`

@@ -224,6 +224,11 @@ func TestTargetDownRestart(t *testing.T) {
 			t.Errorf("%d attempts in the first minute", n)
 		}
 		back.Store(true)
+		pass(10 * time.Minute) // all of them, not only those that are due
+		synctest.Wait()
+		if states, _ := x.states(); states[engine.RunDone] < 180 { // some were tried, and wait for their time
+			t.Errorf("%v", states)
+		}
 		pass(24 * time.Hour)
 		synctest.Wait()
 		if states, _ := x.states(); states[engine.RunDone] != 200 {
@@ -320,8 +325,23 @@ func TestTargetDownInOrder(t *testing.T) {
 	})
 }
 
+// wishes are what targets ask for with Retry-After, as an action reads it, and
+// when they get it: nil is no wish.
+var wishes = []struct {
+	after *time.Duration
+	want  time.Duration
+}{
+	{nil, 4 * time.Minute},
+	{new(90 * time.Second), 90 * time.Second},
+	{new(0 * time.Second), time.Second},            // a date that is over
+	{new(-10 * time.Second), time.Second},          //
+	{new(-56 * 365 * 24 * time.Hour), time.Second}, // 1970
+	{new(time.Hour + time.Minute), time.Hour},
+	{new(999_999_999 * time.Second), time.Hour},
+}
+
 // Failing steps are tried again when they are to be, as long as their target
-// answers others.
+// answers others: one after the other, with the same key.
 func TestRetryTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newTown(t, engine.Retry{Attempts: 4, First: time.Minute, Max: 10 * time.Minute}, "a")
@@ -333,28 +353,64 @@ func TestRetryTimes(t *testing.T) {
 			defer mu.Unlock()
 			return jitter.Float64()
 		}
+		var number atomic.Int64
+		type life struct {
+			n     int // in the order of the first attempts
+			calls []engine.Call
+		}
+		lives := map[string]*life{}
 		x.kinds[0].Service = nil
+		x.kinds[0].Do = func(_ context.Context, c engine.Call) (engine.Result, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			l := lives[c.Run]
+			if l == nil {
+				l = &life{n: int(number.Add(1))}
+				lives[c.Run] = l
+			}
+			l.calls = append(l.calls, c)
+			if wish := wishes[l.n%len(wishes)]; len(l.calls) == 2 && wish.after != nil {
+				return engine.Result{}, engine.RetryAfter(failed, *wish.after)
+			}
+			return engine.Result{}, failed
+		}
 		if err := x.store.Close(); err != nil {
 			t.Fatal(err)
 		}
 		x.open()
-		x.act = func(context.Context, string) error { return failed }
 		stop := x.start()
 		runs := *failing
-		x.sends("a", runs)
-		pass(time.Hour)
+		ids := x.sends("a", runs)
+		pass(3 * time.Hour)
 		synctest.Wait()
-		all, err := x.store.Runs(t.Context(), engine.Query{Limit: runs})
-		if err != nil || len(all) != runs {
-			t.Fatal(len(all), err)
-		}
-		for _, r := range all {
-			tries := r.Steps[0].Tries
-			for i, want := range []time.Duration{time.Minute, 4 * time.Minute, 10 * time.Minute} {
-				if d := tries[i+1].At.Sub(tries[i].At); d < want*79/100 || d > want*121/100 {
+		for _, id := range ids {
+			l := lives[id]
+			if l == nil || len(l.calls) != 4 {
+				t.Fatalf("run %s: %+v", id, l)
+			}
+			wish := wishes[l.n%len(wishes)]
+			near := func(d, want time.Duration, part int) bool {
+				low, high := want*time.Duration(100-part)/100, want*time.Duration(100+part)/100
+				return d >= low-time.Millisecond && d <= high+time.Second // the table has microseconds
+			}
+			for i, want := range []time.Duration{time.Minute, wish.want, 10 * time.Minute} {
+				part := 20 // per cent
+				if i == 1 && wish.after != nil {
+					part = 0
+				}
+				if d := l.calls[i+1].Now.Sub(l.calls[i].Now); !near(d, want, part) {
 					t.Errorf("attempt %d came after %s, want %s (-seed %d)", i+2, d, want, *seed)
 				}
 			}
+			for i, c := range l.calls {
+				if c.Attempt != i+1 || c.Key != l.calls[0].Key {
+					t.Errorf("call %d: attempt %d, key %s, before %s", i, c.Attempt, c.Key, l.calls[0].Key)
+				}
+			}
+		}
+		all, err := x.store.Runs(t.Context(), engine.Query{Limit: runs, State: engine.RunFailed})
+		if err != nil || len(all) != runs {
+			t.Fatal(len(all), err)
 		}
 		stop()
 	})
