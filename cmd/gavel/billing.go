@@ -1,134 +1,100 @@
 package main
 
 import (
-	"encoding/csv"
+	"context"
 	"fmt"
-	"strconv"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
+	"github.com/gavelhq/gavel/engine/web"
 	"github.com/spf13/cobra"
 )
 
 func (a *app) billingCmd() *cobra.Command {
 	cmd := group(&cobra.Command{
-		Use:     "billing",
-		Short:   "the ledger of billing entries",
-		Example: "  gavel billing export --month 2026-11 -o csv",
+		Use:   "billing",
+		Short: "the ledger: export and sum up what was billed",
+		Example: `  gavel billing summary --month 2026-11 --group customer
+  gavel billing export --month 2026-11 -o csv > november.csv`,
 	})
-	cmd.AddCommand(a.billingExportCmd())
+	cmd.AddCommand(
+		a.billingExportCmd(), a.billingSummaryCmd(), a.billingShowCmd(), a.billingCorrectCmd(), a.billingVoidCmd(), a.billingConflictsCmd(),
+		a.billingCloseCmd(), a.billingVerifyCmd(), a.billingCheckpointCmd(), a.billingKeyCmd(),
+	)
 	return cmd
 }
 
-func (a *app) billingExportCmd() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "export",
-		Short: "print the entries of a month, oldest first",
-		Long: `The same ledger gives the same bytes every time: lines end in LF, times are UTC
-in RFC 3339, decimals and amounts are exact. A month is a month in UTC unless
---tz names another zone.
+// months are the entries that a command is about.
+type months struct {
+	month, by *string
+	tenant    *string
+}
 
-In CSV, text that a spreadsheet would run as a formula gets an apostrophe in
-front. Amounts are also given in minor units, as the ledger keeps them.`,
-		Example: `  gavel billing export --month 2026-11 -o csv > november.csv
-  gavel billing export --month 2026-11 --tz Europe/Madrid -o jsonl`,
-		Args:        cobra.NoArgs,
-		Annotations: map[string]string{"formats": "csv,jsonl"},
+// monthFlags are the flags for them.
+func monthFlags(cmd *cobra.Command) months {
+	return months{
+		month:  cmd.Flags().String("month", "", "the `month`, or the first and the last: 2026-11, 2026-09..2026-11 (default: this one)"),
+		by:     cmd.Flags().String("by", "period", "which month of an entry counts: `period` it is posted to, or service it is for"),
+		tenant: cmd.Flags().String("tenant", "", "only this `tenant`"),
 	}
-	month := cmd.Flags().String("month", "", "the `month`: 2026-11 (default: this one)")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		zone := time.UTC
-		if a.tz != "" {
-			zone = a.zone
+}
+
+// monthForm is a month as it is written.
+var monthForm = regexp.MustCompile(`^\d{4}-(?:0[1-9]|1[0-2])$`)
+
+// maxMonths bounds a range.
+const maxMonths = 120
+
+// list are the months meant, in order.
+func (m months) list(now time.Time) ([]string, error) {
+	if !slices.Contains([]string{"period", "service"}, *m.by) {
+		return nil, fail(exitUsage, fmt.Errorf("--by cannot be %q", *m.by), "there are: period, service")
+	}
+	if *m.month == "" {
+		return []string{now.Format("2006-01")}, nil
+	}
+	first, last, ranged := strings.Cut(*m.month, "..")
+	if !ranged {
+		last = first
+	}
+	var all []string
+	if monthForm.MatchString(first) && monthForm.MatchString(last) {
+		for t, _ := time.Parse("2006-01", first); t.Format("2006-01") <= last && len(all) <= maxMonths; t = t.AddDate(0, 1, 0) {
+			all = append(all, t.Format("2006-01"))
 		}
-		if *month == "" {
-			*month = a.now().In(zone).Format("2006-01")
+	}
+	switch {
+	case len(all) == 0:
+		return nil, fail(exitUsage, fmt.Errorf("--month cannot be %q", *m.month), "write it like 2026-11, or 2026-09..2026-11")
+	case len(all) > maxMonths:
+		return nil, fail(exitUsage, fmt.Errorf("--month %s are more than %d months", *m.month, maxMonths), "ask for them in parts")
+	}
+	return all, nil
+}
+
+// entries yields what stands in the ledger for the months, each in the order in
+// which it was written.
+func (a *app) entries(ctx context.Context, m months, yield func(engine.Entry) error) error {
+	all, err := m.list(a.now().In(a.zone))
+	if err != nil {
+		return err
+	}
+	c, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	for _, month := range all {
+		q := web.UsageQuery{Period: month, Tenant: *m.tenant}
+		if *m.by == "service" {
+			q.Period, q.Service = "", month
 		}
-		from, err := time.ParseInLocation("2006-01", *month, zone)
-		if err != nil {
-			return fail(exitUsage, fmt.Errorf("--month cannot be %q", *month), "write it like 2026-11")
-		}
-		c, err := a.connect(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer c.close()
-		out := newLedgerWriter(a)
-		if err := c.Usage(cmd.Context(), from, from.AddDate(0, 1, 0), out.entry); err != nil {
+		if err := c.Usage(ctx, q, yield); err != nil {
 			return answered(err)
 		}
-		return out.close()
 	}
-	return cmd
-}
-
-// ledgerWriter prints entries as CSV or JSON lines.
-type ledgerWriter struct {
-	app *app
-	csv *csv.Writer // nil: JSON lines
-	err error
-}
-
-func newLedgerWriter(a *app) *ledgerWriter {
-	w := &ledgerWriter{app: a}
-	if a.output != "jsonl" {
-		w.csv = csv.NewWriter(a.out)
-		w.err = w.csv.Write([]string{
-			"id", "at", "tenant", "source", "customer", "meter", "quantity", "price", "currency", "amount", "amount_minor",
-			"session", "key", "room", "started", "ended", "rule", "revision", "run", "event",
-		})
-	}
-	return w
-}
-
-func (w *ledgerWriter) entry(e engine.Entry) error {
-	if w.err != nil {
-		return w.err
-	}
-	if w.csv == nil {
-		return w.app.printJSONLine(e)
-	}
-	minor := ""
-	if e.Amount != nil {
-		minor = strconv.FormatInt(*e.Amount, 10)
-	}
-	return w.csv.Write([]string{
-		e.ID, exact(e.At), harmless(e.Tenant), harmless(e.Source), harmless(e.Customer), harmless(e.Meter),
-		e.Quantity, e.Price, e.Currency, major(e.Amount, e.Exponent), minor,
-		harmless(e.Session), harmless(e.Key), harmless(e.Room), exact(e.Started), exact(e.Ended),
-		harmless(e.Rule), e.Revision, e.Run, e.Event,
-	})
-}
-
-func (w *ledgerWriter) close() error {
-	if w.csv == nil {
-		return nil
-	}
-	w.csv.Flush()
-	return w.csv.Error()
-}
-
-// major writes an amount of minor units as people do: 1250 with the exponent
-// 2 is 12.50. Digits are moved, nothing is calculated.
-func major(amount *int64, exponent int) string {
-	if amount == nil {
-		return ""
-	}
-	return majorText(strconv.FormatInt(*amount, 10), exponent)
-}
-
-// majorText is major for the digits of an amount.
-func majorText(digits string, exponent int) string {
-	sign := ""
-	if digits[0] == '-' {
-		sign, digits = "-", digits[1:]
-	}
-	if exponent <= 0 {
-		return sign + digits
-	}
-	for len(digits) <= exponent {
-		digits = "0" + digits
-	}
-	point := len(digits) - exponent
-	return sign + digits[:point] + "." + digits[point:]
+	return nil
 }

@@ -116,6 +116,9 @@ func (x *retainer) runs() *oldest {
 			})
 		},
 		remove: func(b *batch, rows []aged) (int64, error) {
+			if err := b.forgetKept(rows); err != nil {
+				return 0, err
+			}
 			n, err := b.w.exec(`DELETE FROM runs WHERE seq IN (SELECT value FROM json_each(?)) AND state IN ('done', 'failed')`, seqs(rows))
 			if err != nil {
 				return n, err
@@ -124,6 +127,19 @@ func (x *retainer) runs() *oldest {
 			return n, b.forgetRuns(newest.made, n)
 		},
 	}
+}
+
+// forgetKept deletes what the engine has kept for runs that go, and pauses of
+// targets that nobody came back for.
+func (b *batch) forgetKept(runs []aged) error {
+	_, err := b.w.exec(`DELETE FROM action_state WHERE kind = ? AND substr(key, 1, instr(key, '.') - 1) IN
+		(SELECT id FROM runs WHERE seq IN (SELECT value FROM json_each(?)) AND state IN ('done', 'failed'))`, engine.StateFolded, seqs(runs))
+	if err != nil {
+		return err
+	}
+	_, err = b.w.exec(`DELETE FROM action_state WHERE kind = ? AND json_extract(value, '$.until') < ?`,
+		engine.StateLane, b.now.UTC().Format(time.RFC3339))
+	return err
 }
 
 // runsUntil is the counter that says of which moment the newest run was that

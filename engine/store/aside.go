@@ -2,7 +2,10 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
+
+	"github.com/gavelhq/gavel/engine"
 )
 
 const (
@@ -26,14 +29,14 @@ type asides struct {
 	wanted int // lines that want runs from the table
 }
 
-// aside is the runs that wait for one target.
+// aside is the runs that wait for one target. Those in memory have waited longer
+// than those in the table: as long as it has some, others are recorded, too.
 type aside struct {
 	aside fifo
 	more  bool  // the table may hold others
 	look  bool  // since it was read last, it may hold new ones
 	want  int   // runs called that were not in memory
 	found int64 // seq up to which the table was read
-	table bool  // the next one called is to be from the table
 }
 
 func (l *asides) of(target string) *aside {
@@ -75,12 +78,24 @@ func (d *dispatcher) callFirst(ctx context.Context) {
 }
 
 // SetAside implements engine.Store.
-func (s *SQLite) SetAside(runID, target string, until time.Time) bool {
-	return s.dispatcher.setAside(runID, target, until)
+func (s *SQLite) SetAside(runID, target string, until time.Time, first bool) bool {
+	return s.dispatcher.setAside(runID, target, until, first)
 }
 
 // Call implements engine.Store.
 func (s *SQLite) Call(target string, n int) bool { return s.dispatcher.call(target, n) }
+
+// Place implements engine.Store.
+func (s *SQLite) Place(runID string) (target string, before int) { return s.dispatcher.place(runID) }
+
+// Waiting implements engine.Store.
+func (s *SQLite) Waiting(ctx context.Context, target string, least, most int) ([]*engine.Run, error) {
+	ids, err := s.dispatcher.line(ctx, target, least, most)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	return s.runsByID(ctx, ids)
+}
 
 // Limit implements engine.Store.
 func (s *SQLite) Limit(target string, until time.Time) { s.dispatcher.limitLine(target, until) }
@@ -102,23 +117,27 @@ func (d *dispatcher) limitLine(target string, until time.Time) {
 }
 
 // setAside puts a run that a worker has into the line of target: at its end, or
-// where it was called from.
-func (d *dispatcher) setAside(id, target string, until time.Time) bool {
+// at its front, where it was called from.
+func (d *dispatcher) setAside(id, target string, until time.Time, first bool) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	old := d.held[id]
 	if old == nil || d.lines.aside >= maxAside {
 		return false
 	}
-	h := &handed{id: id, woken: old.woken, until: until}
+	x := d.lines.of(target)
+	first = first || old.called == target
+	if x.more && !first {
+		return false
+	}
+	h := &handed{id: id, woken: old.woken, until: until, target: target}
 	if d.lines.ready < maxReady {
 		h.due = old.due
 		d.lines.ready++
 	}
 	old.gone = true
 	d.held[id] = h
-	x := d.lines.of(target)
-	if old.called == target {
+	if first {
 		x.aside = append(fifo{h}, x.aside...)
 	} else {
 		x.aside.push(h)
@@ -137,13 +156,12 @@ func (d *dispatcher) call(target string, n int) bool {
 	}
 	for range n {
 		switch {
-		case x.more && (x.table || len(x.aside) == 0): // in turns, so that none starves
-			d.wants(x, 1)
-			x.look = true
 		case len(x.aside) > 0:
 			d.handOut(x, target)
+		case x.more:
+			d.wants(x, 1)
+			x.look = true
 		}
-		x.table = !x.table
 	}
 	d.tell()
 	return d.some(x, target)
@@ -158,11 +176,56 @@ func (d *dispatcher) handOut(x *aside, target string) {
 
 func (l *asides) pop(x *aside) *handed {
 	h := x.aside.pop()
+	h.target = ""
 	l.aside--
 	if h.due != nil {
 		l.ready--
 	}
 	return h
+}
+
+// place says in which line a run stands, and how many stand before it.
+func (d *dispatcher) place(id string) (target string, before int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	h := d.held[id]
+	if h == nil || h.target == "" {
+		return "", 0
+	}
+	return h.target, slices.Index(d.lines.by[h.target].aside, h)
+}
+
+// line is the runs that wait for target, in the order in which they are called:
+// at most so many, none if there are fewer than least.
+func (d *dispatcher) line(ctx context.Context, target string, least, most int) (ids []string, err error) {
+	d.mu.Lock()
+	x := d.lines.by[target]
+	if x == nil {
+		d.mu.Unlock()
+		return nil, nil
+	}
+	n, more := len(x.aside), x.more
+	for _, h := range x.aside[:min(n, most)] {
+		ids = append(ids, h.id)
+	}
+	d.mu.Unlock()
+	if more && n < max(least, most) {
+		rows, err := d.reader.heldFor(ctx, target, 0, max(least, most))
+		if err != nil {
+			return nil, err
+		}
+		d.mu.Lock()
+		for _, r := range rows {
+			if d.held[r.id] == nil {
+				ids, n = append(ids, r.id), n+1
+			}
+		}
+		d.mu.Unlock()
+	}
+	if n < least {
+		return nil, nil
+	}
+	return ids[:min(len(ids), most)], nil
 }
 
 // expire lets some runs go on that have stood in a line for as long as they

@@ -171,7 +171,7 @@ func TestBackupOfDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clear(data[3*4096 : 4*4096])
+	clear(data[3*8192 : 4*8192])
 	write(t, path, string(data))
 	_, err = Backup(context.Background(), dir, file, BackupOptions{Force: true, Now: time.Now})
 	says(t, err, "damaged", "no copy was made", "gavel restore")

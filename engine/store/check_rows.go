@@ -57,7 +57,7 @@ func (c *checker) references() error {
 		{false, "rules revisions that events name and that are not stored", doRestore,
 			`SELECT DISTINCT revision FROM events WHERE revision NOT IN (SELECT id FROM revisions)`},
 		{false, "ledger entries with the same key", doLedger,
-			`SELECT group_concat(id, ' and ') FROM entries NOT INDEXED GROUP BY tenant, source, key, meter HAVING count(*) > 1`},
+			`SELECT group_concat(id, ' and ') FROM entries NOT INDEXED WHERE kind = 'usage' GROUP BY tenant, source, key, meter HAVING count(*) > 1`},
 		{false, "keys of deliveries that are none", doRestore, `SELECT hex(key) FROM seen WHERE length(key) <> 16`},
 	} {
 		if r.unless {
@@ -234,25 +234,16 @@ func (c *checker) sessions() error {
 	})
 }
 
-// entries decodes the ledger, all of it.
+// entries reads the ledger, all of it, as gavel billing verify does.
 func (c *checker) entries() error {
-	return c.each(`SELECT id, tenant, source, key, meter, customer, rule, session, room, at, body FROM entries`, func(r *sql.Rows) error {
-		var col, e engine.Entry
-		var body sql.RawBytes
-		var at int64
-		if err := r.Scan(&col.ID, &col.Tenant, &col.Source, &col.Key, &col.Meter, &col.Customer, &col.Rule, &col.Session, &col.Room, &at, &body); err != nil {
-			return err
+	v := newLedgerCheck(nil, func(f LedgerFinding) {
+		place := f.Entry
+		if place == "" {
+			place = f.Tenant
 		}
-		if err := json.Unmarshal(body, &e); err != nil {
-			c.find("ledger entries"+unreadable, doLedger, col.ID+": "+unreadableText(err))
-			return nil
-		}
-		if e.ID != col.ID || e.Tenant != col.Tenant || e.Source != col.Source || e.Key != col.Key || e.Meter != col.Meter || e.Customer != col.Customer ||
-			e.Rule != col.Rule || e.Session != col.Session || e.Room != col.Room || e.At.UnixMicro() != at {
-			c.find("ledger entries"+differs, doLedger, col.ID)
-		}
-		return nil
+		c.find(f.kind, doLedger, place+": "+f.What)
 	})
+	return v.run(func(query string, scan func(*sql.Rows) error) error { return c.each(query, scan) })
 }
 
 // events decodes all events, if asked to.

@@ -63,7 +63,7 @@ func TestCheckFinds(t *testing.T) {
 	for _, tc := range []struct{ change, what, where string }{
 		{`DROP TABLE runs`, "missing", "table runs"},
 		{`DROP TABLE entries`, "missing", "table entries"},
-		{`ALTER TABLE runs DROP COLUMN epoch`, "missing", "not all columns of schema 4"},
+		{`ALTER TABLE runs DROP COLUMN epoch`, "missing", "not all columns of schema 5"},
 		{`DROP INDEX events_meeting`, "missing", "index events_meeting"},
 		{`DROP TRIGGER entries_keep`, "missing", "trigger entries_keep"},
 		{`UPDATE events SET session = 'pnm/other'`, "events of a session", "evt_"},
@@ -130,7 +130,7 @@ func TestCheckDamage(t *testing.T) {
 		change func(data []byte) []byte
 	}{
 		{"cut off", func(d []byte) []byte { return d[:len(d)/2] }},
-		{"a page of zeros", func(d []byte) []byte { clear(d[3*4096 : 4*4096]); return d }},
+		{"a page of zeros", func(d []byte) []byte { clear(d[3*8192 : 4*8192]); return d }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "copy.db")

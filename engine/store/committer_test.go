@@ -200,11 +200,45 @@ func TestLogStaysSmall(t *testing.T) {
 
 func TestLedgerIsAppendOnly(t *testing.T) {
 	s := inUse(t, t.TempDir())
-	if err := probe(s, func(b *batch) error { return b.addEntry(engine.Entry{ID: "ent_1", Quantity: "1"}) }); err != nil {
-		t.Fatal(err)
+	enters(t, s, engine.Entry{ID: "ent_1", Tenant: "default", Source: "pnm", Key: "a", Meter: "m", Quantity: "1", Step: "then/bill"})
+	copied := func(changed string) string {
+		return `REPLACE INTO entries SELECT ` + changed + ` FROM entries`
 	}
-	for _, q := range []string{`UPDATE entries SET body = '{}'`, `DELETE FROM entries`, `REPLACE INTO entries SELECT * FROM entries`} {
-		says(t, probe(s, func(b *batch) error { _, err := b.w.exec(q); return err }), "ledger entries are never")
+	const columns = `NULL, 'ent_2', tenant, 2, hash, kind, source, 'b', meter, customer, period, NULL, corrects, rule, session, room, at, body`
+	for _, tc := range []struct{ change, want string }{
+		{`UPDATE entries SET body = '{}'`, "ledger entries are never changed"},
+		{`DELETE FROM entries`, "ledger entries are never deleted"},
+		{`REPLACE INTO entries SELECT * FROM entries`, "ledger entries are never replaced"},
+		{copied(strings.Replace(columns, "NULL", "seq", 1)), "ledger entries are never replaced"},
+		{copied(strings.Replace(columns, "'ent_2'", "id", 1)), "ledger entries are never replaced"},
+		{copied(strings.Replace(columns, "2, hash", "1, hash", 1)), "ledger entries are never replaced"},
+		{copied(strings.Replace(columns, "'b'", "key", 1)), "ledger entries are never replaced"},
+		{copied(strings.Replace(columns, "period, NULL", "period, step", 1)), "ledger entries are never replaced"},
+		{`UPDATE chains SET hash = x'00'`, "the end of a ledger only moves on"},
+		{`UPDATE chains SET number = 0`, "the end of a ledger only moves on"},
+		{`DELETE FROM chains`, "the end of a ledger is never deleted"},
+	} {
+		says(t, probe(s, func(b *batch) error { _, err := b.w.exec(tc.change); return err }), tc.want)
+	}
+	if err := probe(s, func(b *batch) error { _, err := b.w.exec(copied(columns)); return err }); err != nil {
+		t.Error(err) // what is refused above is refused for its own reason
+	}
+}
+
+// enters puts entries into the ledger of s.
+func enters(t *testing.T, s *SQLite, all ...engine.Entry) {
+	t.Helper()
+	err := probe(s, func(b *batch) error {
+		p := newPosting(b)
+		for _, e := range all {
+			if _, err := p.add(e, nil); err != nil {
+				return err
+			}
+		}
+		return p.write()
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -234,6 +268,14 @@ func TestQueriesUseIndexes(t *testing.T) {
 		`SELECT min(target) FROM runs WHERE target > 'x'`,
 		`SELECT count(*), coalesce(sum(present), 0) FROM sessions WHERE source = 'x' AND status = 'active'`,
 		`SELECT state, count(*) FROM runs WHERE state <> 'done' GROUP BY state`,
+		`SELECT body FROM entries WHERE kind = 'usage' AND tenant = 'x' AND source = 'x' AND key = 'x' AND meter = 'x'`,
+		`SELECT body FROM entries WHERE step = x'00' AND step IS NOT NULL AND kind = 'usage'`,
+		`SELECT body FROM entries WHERE corrects = 'x' AND corrects <> '' ORDER BY seq`,
+		`SELECT body FROM entries WHERE tenant = 'x' AND period = 'x' AND customer = 'x' AND meter = 'x' ORDER BY number DESC LIMIT 1`,
+		`SELECT max(period) FROM entries WHERE tenant = 'x' AND kind = 'close'`,
+		`SELECT period FROM entries WHERE tenant = 'x' AND period > 'x' AND period < 'y' ORDER BY period LIMIT 1`,
+		`SELECT body FROM conflicts WHERE entry = 'x' ORDER BY seq`,
+		`SELECT count(*) FROM conflicts WHERE state = 'open'`,
 		`SELECT delivery FROM events WHERE delivery < 'x' AND part = 0 AND delivery <> '' ORDER BY delivery DESC LIMIT 50`,
 	} {
 		err := s.each(context.Background(), "EXPLAIN QUERY PLAN "+q, nil, scanPlan(func(step string) {

@@ -33,7 +33,7 @@ func TestCompactOfDamage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			clear(data[tc.page*4096 : (tc.page+1)*4096])
+			clear(data[tc.page*8192 : (tc.page+1)*8192])
 			write(t, path, string(data))
 			_, err = Compact(context.Background(), dir)
 			says(t, err, path+" is damaged, and stays as it is", "keep a copy of the folder", "gavel ")

@@ -53,6 +53,7 @@ type handed struct {
 	id     string
 	due    *engine.Due // nil: to be read
 	called string      // the target that it was called for
+	target string      // in whose line it stands
 	woken  bool        // made ready anew meanwhile
 	gone   bool        // its worker has set it aside
 	until  time.Time   // how long it stands in a line at most; zero: until it is called
@@ -306,6 +307,9 @@ func (d *dispatcher) leave(h *handed, r *engine.Run, unread bool) {
 		d.at(r.Due)
 		if r.Held != nil {
 			d.lines.recorded(r.Held.Target)
+			if h.called == r.Held.Target && !r.Held.Down { // it keeps its place
+				d.lines.of(h.called).found = 0
+			}
 		}
 	}
 }

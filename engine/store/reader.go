@@ -155,8 +155,9 @@ func (r *Reader) Stats(ctx context.Context) (engine.Stats, error) {
 		coalesce((SELECT max(seq) FROM runs), 0) - coalesce((SELECT n FROM counters WHERE name = 'runs`+goneSuffix+`'), 0),
 		(SELECT count(*) FROM sessions WHERE status = 'active'),
 		(SELECT coalesce(max(seq), 0) FROM entries),
+		(SELECT count(*) FROM conflicts WHERE state = 'open'),
 		(SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)`).
-		Scan(&s.Events, &s.Deliveries, &s.Dropped, &runs, &s.Sessions, &s.Entries, &pages)
+		Scan(&s.Events, &s.Deliveries, &s.Dropped, &runs, &s.Sessions, &s.Entries, &s.Conflicts, &pages)
 	if err != nil {
 		return s, r.fail(err)
 	}
@@ -273,7 +274,7 @@ func (r *Reader) whole(ctx context.Context, table, word, q string) (string, erro
 	case err != nil:
 		return "", err
 	case len(ids) == 0:
-		return "", fmt.Errorf("%s %s: %w", strings.TrimSuffix(table, "s"), q, engine.ErrNotFound)
+		return "", fmt.Errorf("%s %s: %w", oneOf(table), q, engine.ErrNotFound)
 	case len(ids) > 1:
 		for _, id := range ids {
 			if id == q {
@@ -281,7 +282,15 @@ func (r *Reader) whole(ctx context.Context, table, word, q string) (string, erro
 			}
 		}
 		return "", fmt.Errorf("%s %s is not clear: %s and others begin so: give more characters",
-			strings.TrimSuffix(table, "s"), q, strings.Join(ids[:2], ", "))
+			oneOf(table), q, strings.Join(ids[:2], ", "))
 	}
 	return ids[0], nil
+}
+
+// oneOf is what one row of a table is called.
+func oneOf(table string) string {
+	if table == "entries" {
+		return "entry"
+	}
+	return strings.TrimSuffix(table, "s")
 }

@@ -28,31 +28,21 @@ func (j *record) reply(err error) { j.done <- err }
 func (j *record) apply(b *batch) error {
 	j.out, j.verdict = engine.Recorded{}, nil
 	r := j.run
-	if len(j.res.Entries)+len(j.res.State) > 0 { // else the update itself finds out
+	if len(j.res.Entries)+len(j.res.State)+len(j.res.Own) > 0 { // else the update itself finds out
 		if err := j.mine(b); err != nil || j.verdict != nil {
 			return err
 		}
 	}
-	entries, fresh, err := j.entries(b)
-	if err != nil || j.out.Conflict != nil {
-		return err
-	}
-	j.out.Entries = entries
-	for _, e := range fresh {
-		if err := b.addEntry(e); err != nil {
+	if len(j.res.Entries) > 0 {
+		if written, err := j.bill(b); err != nil || !written {
 			return err
 		}
 	}
-	for key, value := range j.res.State {
-		if value == nil {
-			if _, err := b.w.exec(`DELETE FROM action_state WHERE kind = ? AND key = ?`, j.res.Kind, key); err != nil {
-				return err
-			}
-			continue
-		}
-		_, err := b.w.exec(`INSERT INTO action_state (kind, key, value) VALUES (?, ?, ?)
-			ON CONFLICT DO UPDATE SET value = excluded.value`, j.res.Kind, key, string(value))
-		if err != nil {
+	if err := b.keep(j.res.Kind, j.res.State); err != nil {
+		return err
+	}
+	for kind, state := range j.res.Own {
+		if err := b.keep(kind, state); err != nil {
 			return err
 		}
 	}
@@ -78,6 +68,23 @@ func (j *record) apply(b *batch) error {
 		return nil
 	}
 	return b.passTurn(turn)
+}
+
+// keep writes what a kind of action keeps.
+func (b *batch) keep(kind string, state map[string]json.RawMessage) error {
+	for key, value := range state {
+		var err error
+		if value == nil {
+			_, err = b.w.exec(`DELETE FROM action_state WHERE kind = ? AND key = ?`, kind, key)
+		} else {
+			_, err = b.w.exec(`INSERT INTO action_state (kind, key, value) VALUES (?, ?, ?)
+				ON CONFLICT DO UPDATE SET value = excluded.value`, kind, key, string(value))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // target is what a run that is held waits for.
@@ -171,61 +178,6 @@ func (b *batch) update(seq int64, r *engine.Run) error {
 	}
 	_, err = b.w.exec(`UPDATE runs SET state = ?, due = ?, target = ?, epoch = ?, body = ? WHERE seq = ?`,
 		r.State, due(r), target(r), r.Epoch, string(body), seq)
-	return err
-}
-
-// entries are the ledger entries of the step as they will stand, and which of
-// them are new.
-func (j *record) entries(b *batch) (all, fresh []engine.Entry, err error) {
-	for _, e := range j.res.Entries {
-		old, err := b.entry(e)
-		if err != nil {
-			return nil, nil, err
-		}
-		for i := range fresh {
-			if x := fresh[i]; x.Tenant == e.Tenant && x.Source == e.Source && x.Key == e.Key && x.Meter == e.Meter {
-				old = &fresh[i]
-			}
-		}
-		switch {
-		case old == nil:
-			if e.ID == "" {
-				e.ID = "ent_" + b.o.NewID()
-			}
-			if e.At.IsZero() {
-				e.At = b.now
-			}
-			fresh, all = append(fresh, e), append(all, e)
-		case old.SameInputs(e):
-			all = append(all, *old)
-		default:
-			j.out.Conflict = old
-			return nil, nil, nil
-		}
-	}
-	return all, fresh, nil
-}
-
-// entry is the ledger entry with the key of e, nil if there is none.
-func (b *batch) entry(e engine.Entry) (*engine.Entry, error) {
-	var body []byte
-	found, err := b.w.one(`SELECT body FROM entries WHERE tenant = ? AND source = ? AND key = ? AND meter = ?`,
-		[]any{e.Tenant, e.Source, e.Key, e.Meter}, &body)
-	if err != nil || !found {
-		return nil, err
-	}
-	old := new(engine.Entry)
-	return old, json.Unmarshal(body, old)
-}
-
-func (b *batch) addEntry(e engine.Entry) error {
-	body, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	_, err = b.w.exec(`INSERT INTO entries (id, tenant, source, key, meter, customer, rule, session, room, at, body)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		e.ID, e.Tenant, e.Source, e.Key, e.Meter, e.Customer, e.Rule, e.Session, e.Room, e.At.UnixMicro(), string(body))
 	return err
 }
 

@@ -295,18 +295,3 @@ func (r *Reader) Cooling(ctx context.Context, key string) (time.Time, error) {
 	}
 	return at(until), r.fail(err)
 }
-
-// Entry is the ledger entry with the key of e, nil if there is none.
-func (r *Reader) Entry(ctx context.Context, e engine.Entry) (*engine.Entry, error) {
-	var body []byte
-	err := r.db.QueryRowContext(ctx, `SELECT body FROM entries WHERE tenant = ? AND source = ? AND key = ? AND meter = ?`,
-		e.Tenant, e.Source, e.Key, e.Meter).Scan(&body)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, r.fail(err)
-	}
-	old := new(engine.Entry)
-	return old, json.Unmarshal(body, old)
-}

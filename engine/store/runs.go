@@ -149,6 +149,23 @@ func (r *Reader) heldFor(ctx context.Context, target string, seq int64, limit in
 	return rows, err
 }
 
+// runsByID are the runs with these ids that are still there, in this order.
+func (r *Reader) runsByID(ctx context.Context, ids []string) ([]*engine.Run, error) {
+	found := map[string]*engine.Run{}
+	err := r.each(ctx, `SELECT body FROM runs WHERE id IN (SELECT value FROM json_each(?))`, []any{jsonList(ids)}, func(rows *sql.Rows) error {
+		run, err := scanRun(rows)
+		found[run.ID] = &run
+		return err
+	})
+	var all []*engine.Run
+	for _, id := range ids {
+		if run := found[id]; run != nil {
+			all = append(all, run)
+		}
+	}
+	return all, err
+}
+
 // targets are those that runs wait for.
 func (r *Reader) targets(ctx context.Context) (all []string, err error) {
 	for last := ""; ; {

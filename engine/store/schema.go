@@ -16,7 +16,7 @@ import (
 var migrations embed.FS
 
 // schemaVersion is the newest migration.
-const schemaVersion = 4
+const schemaVersion = 5
 
 // applicationID is what migration 1 writes into the head of the file.
 const applicationID = 1734440556
@@ -38,6 +38,11 @@ func migrate(ctx context.Context, db *sql.DB, path string) error {
 	if current > newest {
 		return newer(path, current)
 	}
+	// The indexes of a large table are sorted in files, not in memory. It cannot be
+	// said within a transaction; the pool hands this connection out again.
+	if _, err := db.ExecContext(ctx, `PRAGMA temp_store = FILE`); err != nil {
+		return cannotRead(path, err)
+	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("cannot bring %s to schema %d: %s", path, newest, notBrought(err))
 	}
@@ -51,7 +56,7 @@ func steps(db *sql.DB) (*goose.Provider, error) {
 		return nil, err
 	}
 	return goose.NewProvider(goose.DialectSQLite3, db, files,
-		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
+		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(ledgerMigration()))
 }
 
 // notBrought says why a step of a migration failed. The step is undone then.

@@ -172,7 +172,7 @@ func TestUpgradeDoesNotFit(t *testing.T) {
 	write(t, filepath.Join(dir, fileName), string(data))
 	execute(t, dir, `ALTER TABLE runs ADD COLUMN target TEXT`)
 	_, err = Open(context.Background(), dir, options())
-	says(t, err, "cannot bring "+filepath.Join(dir, fileName)+" to schema 4", "the step to schema 4 does not fit what is in it", "keep a copy of the folder", "schema-3")
+	says(t, err, "cannot bring "+filepath.Join(dir, fileName)+" to schema 5", "the step to schema 4 does not fit what is in it", "keep a copy of the folder", "schema-3")
 	saysNot(t, err, "partial", "SQL", "already exists", "duplicate")
 	if r := checked(t, filepath.Join(dir, fileName), false); r.Schema != 3 || r.Events != 3 {
 		t.Errorf("holds %+v", r)

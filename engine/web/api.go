@@ -28,6 +28,7 @@ type Reader interface {
 	// Sessions come without their people; Session, by its key, with them.
 	Sessions(ctx context.Context, q engine.Query) ([]engine.SessionRow, error)
 	Session(ctx context.Context, key string) (engine.SessionRow, error)
+	LedgerReader
 	Timers(ctx context.Context, q engine.Query) ([]engine.Timer, error)
 	SourceStates(ctx context.Context) ([]engine.Source, error)
 	Stats(ctx context.Context) (engine.Stats, error)
@@ -40,8 +41,11 @@ type Server interface {
 	// Replay makes runs of the past that were rehearsed with this revision of
 	// the rules; engine.ErrOtherRules if it is not in force.
 	Replay(ctx context.Context, revision string, runs []engine.Replay) ([]engine.Replayed, error)
+	LedgerServer
 	// Reload loads the rules again. A refused reload is a report, not an error.
 	Reload(ctx context.Context) (ReloadReport, error)
+	// Probe tries connections.
+	Probe(ctx context.Context, ask ProbeRequest) []Finding
 	// Held is the target that a run waits for, as far as the server knows: nil
 	// if none.
 	Held(r *engine.Run) *engine.Held
@@ -97,14 +101,16 @@ func New(o Options) http.Handler {
 		r.Get("/sources", a.sources)
 		r.Get("/status", a.status)
 		r.Get("/usage", a.usage)
+		r.Route("/ledger", a.ledgerRoutes)
 		r.Post("/runs/{id}/retry", a.retry)
 		r.Post("/replay", a.replay)
 		r.Post("/reload", a.reload)
+		r.Post("/probe", a.probe)
 	})
 	return r
 }
 
-const paths = "events, deliveries, runs, sessions, timers, rules, sources, status, usage"
+const paths = "events, deliveries, runs, sessions, timers, rules, sources, status, usage, ledger"
 
 // headers are those every answer has.
 func headers(next http.Handler) http.Handler {

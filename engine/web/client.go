@@ -4,14 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"time"
-
-	"github.com/gavelhq/gavel/engine"
 )
 
 // Client speaks to the API: over a socket, or to a handler in this process.
@@ -34,30 +30,6 @@ func (c *Client) Post(ctx context.Context, path string, v any) error {
 // Ready is nil if a server answers and accepts deliveries.
 func (c *Client) Ready(ctx context.Context) error {
 	return c.call(ctx, http.MethodGet, "/readyz", nil, nil)
-}
-
-// Usage yields the ledger's entries of [from, to), oldest first.
-func (c *Client) Usage(ctx context.Context, from, to time.Time, yield func(engine.Entry) error) error {
-	params := url.Values{"from": {from.UTC().Format(time.RFC3339)}, "to": {to.UTC().Format(time.RFC3339)}}
-	res, err := c.send(ctx, http.MethodGet, "/api/v1/usage", params, nil)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	dec := json.NewDecoder(res.Body)
-	for {
-		var e engine.Entry
-		err := dec.Decode(&e)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read the ledger: the answer broke off: %w", err)
-		}
-		if err := yield(e); err != nil {
-			return err
-		}
-	}
 }
 
 func (c *Client) call(ctx context.Context, method, path string, params url.Values, v any) error {

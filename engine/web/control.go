@@ -53,7 +53,7 @@ func (a *api) retry(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	a.answer(w, r, RunOf(*run))
+	a.answer(w, r, a.runView(*run))
 }
 
 // reload answers 200 when the rules are in use and 409 when they were refused,

@@ -57,6 +57,8 @@ func set(q *engine.Query, name, v string) (err error) {
 		q.State = v
 	case "room":
 		q.Room = v
+	case "tenant":
+		q.Tenant = v
 	case "session":
 		q.Session = v
 	case "verdict":

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -263,41 +262,4 @@ func (a *api) sources(w http.ResponseWriter, r *http.Request) {
 	}
 	slices.SortStableFunc(l.Sources, func(x, y Source) int { return strings.Compare(x.Name, y.Name) })
 	a.answer(w, r, l)
-}
-
-// usage streams the ledger's entries of a period as JSON lines. An error in
-// the middle breaks the connection off: a reader never takes a part for the
-// whole.
-func (a *api) usage(w http.ResponseWriter, r *http.Request) {
-	from, errFrom := time.Parse(time.RFC3339, r.URL.Query().Get("from"))
-	to, errTo := time.Parse(time.RFC3339, r.URL.Query().Get("to"))
-	if errFrom != nil || errTo != nil || !from.Before(to) {
-		a.fail(w, r, bad("from and to must be two times, the first one earlier", "write from=2026-11-01T00:00:00Z&to=2026-12-01T00:00:00Z"))
-		return
-	}
-	q := engine.Query{Source: r.URL.Query().Get("source")}
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	begun := false
-	err := a.o.Store.Entries(r.Context(), q, from, to, func(e engine.Entry) error {
-		if !begun {
-			w.Header().Set("Content-Type", "application/x-ndjson")
-			begun = true
-		}
-		return enc.Encode(utcEntry(e))
-	})
-	switch {
-	case err != nil && begun:
-		a.o.Log.Error("reading the ledger broke off", "error", err)
-		panic(http.ErrAbortHandler)
-	case err != nil:
-		a.fail(w, r, err)
-	case !begun:
-		w.Header().Set("Content-Type", "application/x-ndjson")
-	}
-}
-
-func utcEntry(e engine.Entry) engine.Entry {
-	e.Started, e.Ended, e.At = e.Started.UTC(), e.Ended.UTC(), e.At.UTC()
-	return e
 }

@@ -288,7 +288,7 @@ func RunOf(r engine.Run) Run {
 		Awaited: r.Awaited, LateBy: nonZero(r.LateBy),
 	}
 	if h := r.Held; h != nil {
-		v.Held = &engine.Held{Target: h.Target, Since: h.Since.UTC(), Until: h.Until.UTC(), Down: h.Down}
+		v.Held = &engine.Held{Target: h.Target, Since: h.Since.UTC(), Until: h.Until.UTC(), Down: h.Down, Before: h.Before}
 	}
 	for _, s := range r.Steps {
 		v.Steps = append(v.Steps, Step{
@@ -383,6 +383,7 @@ type RulesStatus struct {
 	Revision string    `json:"revision"`
 	Rules    int       `json:"rules"`
 	Sources  int       `json:"sources"`
+	Warnings int       `json:"warnings,omitempty"` // of the load
 	Loaded   time.Time `json:"loaded"`
 	Timers   Timers    `json:"timers"`
 }

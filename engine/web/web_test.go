@@ -27,6 +27,7 @@ type fakeStore struct {
 	timers     []engine.Timer
 	entries    []engine.Entry
 	entriesErr error
+	conflicts  []engine.Conflict
 	sources    []engine.Source
 	err        error
 	asked      engine.Query
@@ -114,7 +115,7 @@ func (f *fakeStore) Timers(_ context.Context, q engine.Query) ([]engine.Timer, e
 
 func (f *fakeStore) Entries(_ context.Context, _ engine.Query, from, to time.Time, yield func(engine.Entry) error) error {
 	for _, e := range f.entries {
-		if e.At.Before(from) || !e.At.Before(to) {
+		if e.At.Before(from) || !to.IsZero() && !e.At.Before(to) {
 			continue
 		}
 		if err := yield(e); err != nil {
@@ -122,6 +123,24 @@ func (f *fakeStore) Entries(_ context.Context, _ engine.Query, from, to time.Tim
 		}
 	}
 	return f.entriesErr
+}
+
+func (f *fakeStore) Account(_ context.Context, id string) ([]engine.Entry, error) {
+	for _, e := range f.entries {
+		if e.ID == id {
+			return []engine.Entry{e, {ID: "fix", Corrects: id, Kind: engine.EntryCorrection}}, f.err
+		}
+	}
+	return nil, engine.ErrNotFound
+}
+
+func (f *fakeStore) Conflicts(_ context.Context, q engine.Query) ([]engine.Conflict, error) {
+	f.asked = q
+	return pick(f.conflicts, q, func(c engine.Conflict) string { return c.ID }), f.err
+}
+
+func (f *fakeStore) Heads(context.Context) ([]engine.Head, error) {
+	return []engine.Head{{Tenant: "default", Number: 3, Hash: "1f"}}, f.err
 }
 
 func (f *fakeStore) SourceStates(context.Context) ([]engine.Source, error) { return f.sources, f.err }
@@ -135,6 +154,30 @@ type fakeServer struct {
 	err    error
 	report web.ReloadReport
 	ready  error
+
+	asked  string // of the ledger
+	ask    web.LedgerRequest
+	posted engine.Posted
+}
+
+func (f *fakeServer) CorrectEntry(_ context.Context, entry string, ask web.LedgerRequest) (engine.Posted, error) {
+	f.asked, f.ask = "correct "+entry, ask
+	return f.posted, f.err
+}
+
+func (f *fakeServer) VoidEntry(_ context.Context, entry string, ask web.LedgerRequest) (engine.Posted, error) {
+	f.asked, f.ask = "void "+entry, ask
+	return f.posted, f.err
+}
+
+func (f *fakeServer) CloseMonth(_ context.Context, ask web.LedgerRequest) (engine.Posted, error) {
+	f.asked, f.ask = "close "+ask.Month, ask
+	return f.posted, f.err
+}
+
+func (f *fakeServer) SettleConflict(_ context.Context, conflict, state string, ask web.LedgerRequest) (engine.Conflict, error) {
+	f.asked, f.ask = state+" "+conflict, ask
+	return engine.Conflict{ID: conflict, State: state, Entry: engine.Entry{ID: "e", Hash: "1f"}}, f.err
 }
 
 func (f *fakeServer) Retry(context.Context, string) (*engine.Run, error) { return f.run, f.err }
@@ -146,10 +189,13 @@ func (f *fakeServer) Replay(_ context.Context, revision string, runs []engine.Re
 }
 func (f *fakeServer) Reload(context.Context) (web.ReloadReport, error) { return f.report, f.err }
 func (f *fakeServer) Ready() error                                     { return f.ready }
-func (f *fakeServer) Held(r *engine.Run) *engine.Held                  { return r.Held }
-func (f *fakeServer) Status() web.Status                               { return web.Status{State: "running"} }
-func testNow() time.Time                                               { return at(30) }
-func noSources() ([]web.ConfiguredSource, error)                       { return nil, nil }
+func (f *fakeServer) Probe(_ context.Context, ask web.ProbeRequest) []web.Finding {
+	return []web.Finding{{Kind: ask.Kind, Name: "team", State: web.FindingOK, What: "fine"}}
+}
+func (f *fakeServer) Held(r *engine.Run) *engine.Held { return r.Held }
+func (f *fakeServer) Status() web.Status              { return web.Status{State: "running"} }
+func testNow() time.Time                              { return at(30) }
+func noSources() ([]web.ConfiguredSource, error)      { return nil, nil }
 func get(h http.Handler, method, target string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(method, target, nil))
@@ -250,6 +296,7 @@ func TestAnswers(t *testing.T) {
 		{"reload", "POST", "/api/v1/reload", up, 200, `"accepted":true`},
 		{"reload refused", "POST", "/api/v1/reload", &fakeServer{report: web.ReloadReport{Problems: engine.Problems{{What: "unknown key"}}}}, 409, "unknown key"},
 		{"usage without a period", "GET", "/api/v1/usage", nil, 400, "from=2026-11-01"},
+		{"usage of no month", "GET", "/api/v1/usage?period=2026-13", nil, 400, "is no month"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -403,21 +450,25 @@ func TestClient(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	november := func(day int) time.Time { return time.Date(2026, 11, day, 0, 0, 0, 0, time.UTC) }
-	entries := []engine.Entry{{ID: "a", At: november(1)}, {ID: "b", At: november(30)}, {ID: "c", At: november(31)}}
+	entries := []engine.Entry{{ID: "a", At: november(1), Hash: "1f", Service: "2026-10"}, {ID: "b", At: november(30)}, {ID: "c", At: november(31), Service: "2026-11"}}
 	whole := web.New(web.Options{Store: &fakeStore{entries: entries}, Sources: noSources})
 	broken := web.New(web.Options{Store: &fakeStore{entries: entries, entriesErr: errors.New("the disk went away")}, Sources: noSources})
 	for name, c := range clients(t, whole) {
 		var got []string
-		collect := func(e engine.Entry) error { got = append(got, e.ID); return nil }
-		if err := c.Usage(t.Context(), november(1), november(31), collect); err != nil {
+		collect := func(e engine.Entry) error { got = append(got, e.ID+e.Hash); return nil }
+		if err := c.Usage(t.Context(), web.UsageQuery{From: november(1), To: november(31)}, collect); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]string{"a", "b"}, got); diff != "" {
+		if diff := cmp.Diff([]string{"a1f", "b"}, got); diff != "" {
 			t.Errorf("%s: %s", name, diff)
+		}
+		got = nil
+		if err := c.Usage(t.Context(), web.UsageQuery{Service: "2026-11"}, collect); err != nil || len(got) != 1 || got[0] != "c" {
+			t.Errorf("%s: %v %v", name, got, err)
 		}
 	}
 	for name, c := range clients(t, broken) {
-		if err := c.Usage(t.Context(), november(1), november(31), func(engine.Entry) error { return nil }); err == nil {
+		if err := c.Usage(t.Context(), web.UsageQuery{From: november(1), To: november(31)}, func(engine.Entry) error { return nil }); err == nil {
 			t.Errorf("%s: a list that broke off looks whole", name)
 		}
 	}

@@ -90,6 +90,7 @@ func testKill(t *testing.T, h *harness) {
 		if err != nil || s.Entries != s.Runs[engine.RunDone] || s.Runs[engine.RunDone] != s.Events {
 			t.Errorf("%d events, %d runs done, %d entries (%v)", s.Events, s.Runs[engine.RunDone], s.Entries, err)
 		}
+		h.chain(t)
 		if err := h.Close(); err != nil {
 			t.Error(err)
 		}

@@ -50,7 +50,7 @@ func (l *line) advance(d engine.Due) {
 		return
 	}
 	if l.aside {
-		if !l.SetAside(d.Run.ID, "x", time.Time{}) {
+		if !l.SetAside(d.Run.ID, "x", time.Time{}, false) {
 			l.t.Errorf("run %s cannot be set aside", d.Run.ID)
 		}
 		return
@@ -116,7 +116,7 @@ func testSetAsideAgain(t *testing.T, h *harness) {
 		stop := h.dispatch(t, 1, func(d engine.Due) {
 			if d.Called == "x" && again {
 				again = false
-				h.SetAside(d.Run.ID, "x", time.Time{})
+				h.SetAside(d.Run.ID, "x", time.Time{}, false)
 				return
 			}
 			l.advance(d)
@@ -137,7 +137,7 @@ func testLineRestart(t *testing.T, h *harness) {
 		aside, held := h.many(t, 1)[0], h.many(t, 3)
 		stop := h.dispatch(t, 4, func(d engine.Due) {
 			if d.Run.ID == aside {
-				h.SetAside(d.Run.ID, "x", time.Time{})
+				h.SetAside(d.Run.ID, "x", time.Time{}, false)
 				return
 			}
 			h.hold(t, d.Run, "x", 24*time.Hour)
@@ -207,7 +207,7 @@ func testSetAsideUntil(t *testing.T, h *harness) {
 		h.many(t, 300)
 		stop := h.dispatch(t, 4, func(d engine.Due) {
 			if time.Since(began) < time.Minute {
-				h.SetAside(d.Run.ID, "x", began.Add(time.Minute))
+				h.SetAside(d.Run.ID, "x", began.Add(time.Minute), false)
 				return
 			}
 			if d.Called != "" {
@@ -226,6 +226,112 @@ func testSetAsideUntil(t *testing.T, h *harness) {
 		if n := came.Load(); n != 300 {
 			t.Errorf("%d came", n)
 		}
+		stop()
+		h.Close()
+	})
+}
+
+// Runs that wait are listed as they would be called, those in memory before those
+// that were recorded, and each knows its place.
+func testWaiting(t *testing.T, h *harness) {
+	synctest.Test(t, func(t *testing.T) {
+		h.start(t)
+		aside := true
+		stop := h.dispatch(t, 1, func(d engine.Due) {
+			switch {
+			case d.Called == "x":
+				d.Run.Held = nil
+				h.finish(t, d.Run)
+			case aside:
+				h.SetAside(d.Run.ID, "x", time.Time{}, false)
+			default:
+				h.hold(t, d.Run, "x", 24*time.Hour)
+			}
+		})
+		want := h.many(t, 4)
+		synctest.Wait()
+		aside = false
+		want = append(want, h.many(t, 3)...)
+		synctest.Wait()
+		for i, id := range want {
+			target, before := h.Place(id)
+			if memory := i < 4; memory && (target != "x" || before != i) || !memory && target != "" {
+				t.Errorf("run %d: %d others wait before it for %q", i, before, target)
+			}
+		}
+		for range 2 {
+			for _, tc := range []struct{ least, most, want int }{
+				{0, 50, len(want)}, {len(want), 50, len(want)}, {len(want) + 1, 50, 0}, {1, 2, 2}, {1, 5, min(5, len(want))},
+			} {
+				got, err := h.Waiting(t.Context(), "x", tc.least, tc.most)
+				var ids []string
+				for _, r := range got {
+					ids = append(ids, r.ID)
+				}
+				if err != nil || !slices.Equal(ids, want[:tc.want]) {
+					t.Errorf("at least %d and at most %d: %v (%v), want %v", tc.least, tc.most, ids, err, want[:tc.want])
+				}
+			}
+			for range 2 { // those that are called wait no more
+				h.Call("x", 1)
+				synctest.Wait()
+			}
+			want = want[2:]
+		}
+		if got, err := h.Waiting(t.Context(), "y", 0, 50); err != nil || len(got) != 0 {
+			t.Errorf("%d runs wait for y (%v)", len(got), err)
+		}
+		stop()
+		h.Close()
+	})
+}
+
+// Behind runs that were recorded none waits in memory alone, but for one that
+// goes first, or was called and has to wait once more.
+func testSetAsideInOrder(t *testing.T, h *harness) {
+	synctest.Test(t, func(t *testing.T) {
+		h.start(t)
+		l := &line{harness: h, t: t}
+		var wait func(d engine.Due)
+		again := true
+		stop := h.dispatch(t, 1, func(d engine.Due) {
+			switch {
+			case d.Called == "":
+				wait(d)
+			case again:
+				again = false
+				if !h.SetAside(d.Run.ID, "x", time.Time{}, false) {
+					t.Error("a run that was called cannot be set aside again")
+				}
+			default:
+				l.advance(d)
+			}
+		})
+		next := func(how func(d engine.Due)) string {
+			wait = how
+			id := h.many(t, 1)[0]
+			synctest.Wait()
+			return id
+		}
+		aside := func(first, want bool) func(d engine.Due) {
+			return func(d engine.Due) {
+				if h.SetAside(d.Run.ID, "x", time.Time{}, first) != want {
+					t.Errorf("set aside (first: %v): %v", first, !want)
+				}
+				if !want {
+					h.hold(t, d.Run, "x", 24*time.Hour)
+				}
+			}
+		}
+		second, third := next(aside(false, true)), next(aside(false, true))
+		fourth := next(func(d engine.Due) { h.hold(t, d.Run, "x", 24*time.Hour) })
+		fifth := next(aside(false, false))
+		first := next(aside(true, true))
+		l.calls(1) // it has to wait once more
+		l.calls(1, first)
+		l.calls(2, second, third)
+		l.calls(1, fourth)
+		l.calls(2, fifth)
 		stop()
 		h.Close()
 	})

@@ -202,6 +202,8 @@ func (p *Rules) Step(r *engine.Run, _ engine.MatchInput, _ time.Time) (engine.St
 }
 
 // Billing implements engine.Planner.
+func (p *Rules) Accepts(*engine.Run, engine.MatchInput) func(engine.Result) (bool, error) { return nil }
+
 func (p *Rules) Billing() engine.Billing { return engine.Billing{} }
 
 // RuleFailure implements engine.Planner.

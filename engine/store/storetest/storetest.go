@@ -20,6 +20,11 @@ type Store interface {
 	Runs(ctx context.Context, q engine.Query) ([]engine.Run, error)
 	Run(ctx context.Context, id string) (engine.Run, error)
 	Entries(ctx context.Context, q engine.Query, from, to time.Time, yield func(engine.Entry) error) error
+	Account(ctx context.Context, id string) ([]engine.Entry, error)
+	Conflicts(ctx context.Context, q engine.Query) ([]engine.Conflict, error)
+	Heads(ctx context.Context) ([]engine.Head, error)
+	Post(ctx context.Context, ask engine.Posting) (engine.Posted, error)
+	Settle(ctx context.Context, ask engine.Settlement) (engine.Conflict, error)
 	Sessions(ctx context.Context, q engine.Query) ([]engine.SessionRow, error)
 	Session(ctx context.Context, id string) (engine.SessionRow, error)
 	Timers(ctx context.Context, q engine.Query) ([]engine.Timer, error)
@@ -77,6 +82,8 @@ func Run(t *testing.T, open Open) {
 		{"runs set aside are called", testSetAside},
 		{"a run set aside again is the next", testSetAsideAgain},
 		{"a run set aside comes in time", testSetAsideUntil},
+		{"runs that wait are listed", testWaiting},
+		{"runs set aside keep the order", testSetAsideInOrder},
 		{"held runs are called", testHeld},
 		{"lines outlive a restart", testLineRestart},
 		{"a held run comes when it is due", testHeldDue},
@@ -87,7 +94,17 @@ func Run(t *testing.T, open Open) {
 		{"entries are written once", testEntries},
 		{"an entry that differs is a conflict", testConflict},
 		{"concurrent entries are written once", testConcurrentEntries},
+		{"entries are chained", testChain},
+		{"months are summed up", testMonthTotals},
+		{"an entry that cannot be charged is refused", testRefusedEntry},
+		{"a step writes an entry once", testStepOnce},
+		{"a person decides about conflicts", testConflicts},
+		{"a conflict can be about the customer", testConflictOfCustomer},
+		{"an estimate is corrected", testEstimated},
+		{"entries are corrected and voided", testCorrections},
+		{"months are closed", testClosing},
 		{"action state is kept", testActionState},
+		{"the engine's own state is kept", testOwnState},
 		{"revisions are kept", testRevisions},
 		{"refused deliveries are bounded", testRefused},
 		{"deliveries are merged by time", testDeliveries},
