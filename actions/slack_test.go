@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math/rand"
 	"net/http"
-	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/gavelhq/gavel/actions/slacktest"
 	"github.com/gavelhq/gavel/engine"
@@ -24,10 +24,14 @@ type workspace struct {
 	kind  engine.ActionKind
 	conn  any
 	state stateOf
+	steps int
 }
 
 func newWorkspace(t *testing.T, o slacktest.Options, conn map[string]any) *workspace {
 	t.Helper()
+	if o.Now == nil {
+		o.Now = func() time.Time { return noon }
+	}
 	s, err := slacktest.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -40,22 +44,221 @@ func newWorkspace(t *testing.T, o slacktest.Options, conn map[string]any) *works
 	return w
 }
 
-// post runs a step as the engine does: state is kept when it succeeds.
-func (w *workspace) post(t *testing.T, call engine.Call, params map[string]any) (engine.Result, error) {
+// step is a call of a new step.
+func (w *workspace) step(t *testing.T, call engine.Call, params map[string]any) engine.Call {
 	t.Helper()
 	with, err := json.Marshal(params)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if call.Event == nil {
-		call.Event = &engine.Event{Tenant: "default"}
+		call.Event = &engine.Event{Tenant: "default", Received: noon}
 	}
-	call.With, call.Conn, call.State, call.Now = with, w.conn, w.state, noon
+	if w.steps++; call.Key == "" {
+		call.Key = fmt.Sprintf("run-%d.then.0", w.steps)
+	}
+	if call.Via == "" {
+		call.Via = "team"
+	}
+	call.With, call.Conn, call.State, call.Now, call.Rule = with, w.conn, w.state, noon, "joins"
+	return call
+}
+
+// once makes one attempt; what it leaves is kept if it succeeds.
+func (w *workspace) once(t *testing.T, call engine.Call) (engine.Result, error) {
+	t.Helper()
 	res, err := w.kind.Do(t.Context(), call)
 	for key, value := range res.State {
+		if value == nil {
+			delete(w.state, "slack "+key)
+			continue
+		}
 		w.state["slack "+key] = value
 	}
 	return res, err
+}
+
+// run runs a step as the engine does: again as long as it asks for that.
+func (w *workspace) run(t *testing.T, call engine.Call) (engine.Result, error) {
+	t.Helper()
+	for range 20 {
+		res, err := w.once(t, call)
+		if err != nil || !res.Again {
+			return res, err
+		}
+		call.Uncertain = false
+	}
+	t.Fatal("the step does not end")
+	return engine.Result{}, nil
+}
+
+func (w *workspace) post(t *testing.T, call engine.Call, params map[string]any) (engine.Result, error) {
+	t.Helper()
+	return w.run(t, w.step(t, call, params))
+}
+
+// shown are the messages, a line each: its number, its channel, the number of
+// the root it answers, its text and what else there is to it.
+func (w *workspace) shown() []string {
+	all := w.Messages()
+	var lines []string
+	for i, m := range all {
+		line := fmt.Sprintf("%d %s", i+1, m.Channel)
+		if m.ThreadTS != "" {
+			line += fmt.Sprintf(">%d", 1+slices.IndexFunc(all, func(x slacktest.Message) bool { return x.TS == m.ThreadTS }))
+		}
+		line += " " + m.Text
+		if m.Blocks != nil {
+			line += " [blocks]"
+		}
+		if m.Broadcast {
+			line += " [also]"
+		}
+		if m.Edits > 0 {
+			line += fmt.Sprintf(" [%d edits]", m.Edits)
+		}
+		for _, r := range m.Reactions {
+			line += " :" + r + ":"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// with makes parameters of key, value, ….
+func with(pairs ...any) map[string]any {
+	m := map[string]any{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		m[pairs[i].(string)] = pairs[i+1]
+	}
+	return m
+}
+
+func TestSlackSteps(t *testing.T) {
+	for _, tc := range []struct {
+		about string
+		steps []map[string]any // a "delete" deletes the message of that number
+		notes string           // of the last step
+		want  []string
+	}{
+		{"an opener is the root, once", []map[string]any{
+			with("text", "Ana", "thread", "s1", "opener", "Weekly"), with("text", "Bob", "thread", "s1", "opener", "Weekly"),
+		}, "posted to a thread in #ops", []string{"1 ops Weekly", "2 ops>1 Ana", "3 ops>1 Bob"}},
+		{"an answer for the channel, too", []map[string]any{
+			with("text", "live", "thread", "s1"), with("text", "over", "thread", "s1", "also_to_channel", true),
+		}, "posted to a thread in #ops", []string{"1 ops live", "2 ops>1 over [also]"}},
+		{"the first of a thread is in the channel anyway", []map[string]any{
+			with("text", "live", "thread", "s1", "also_to_channel", true),
+		}, "posted to #ops", []string{"1 ops live"}},
+		{"update posts, then edits", []map[string]any{
+			with("text", "live", "update", "s1"), with("text", "live, 9 people", "update", "s1"), with("text", "ended", "update", "s1"),
+		}, "edited the message in #ops", []string{"1 ops ended [2 edits]"}},
+		{"update edits the root of a thread", []map[string]any{
+			with("text", "live", "thread", "s1"), with("text", "Ana", "thread", "s1"), with("text", "ended", "update", "s1"), with("text", "late", "thread", "s1"),
+		}, "posted to a thread in #ops", []string{"1 ops ended [1 edits]", "2 ops>1 Ana", "3 ops>1 late"}},
+		{"and the other way round", []map[string]any{
+			with("text", "live", "update", "s1"), with("text", "Ana", "thread", "s1"),
+		}, "posted to a thread in #ops", []string{"1 ops live", "2 ops>1 Ana"}},
+		{"a message in a thread that is edited", []map[string]any{
+			with("text", "live", "thread", "s1"), with("text", "1 person", "thread", "s1", "update", "s1 people"), with("text", "2 people", "thread", "s1", "update", "s1 people"),
+		}, "edited the message in #ops", []string{"1 ops live", "2 ops>1 2 people [1 edits]"}},
+		{"a deleted message is posted anew, and remembered", []map[string]any{
+			with("text", "live", "update", "s1"), with("delete", 1), with("text", "still live", "update", "s1"), with("text", "ended", "update", "s1"),
+		}, "edited the message in #ops", []string{"1 ops ended [1 edits]"}},
+		{"a thread whose root was deleted begins anew", []map[string]any{
+			with("text", "live", "thread", "s1"), with("delete", 1), with("text", "Ana", "thread", "s1"), with("text", "Bob", "thread", "s1"),
+		}, "posted to a thread in #ops", []string{"1 ops Ana", "2 ops>1 Bob"}},
+		{"an edit takes the blocks away", []map[string]any{
+			with("text", "live", "update", "s1", "fields", []any{with("Host", "Ana")}), with("text", "ended", "update", "s1"),
+		}, "edited the message in #ops", []string{"1 ops ended [1 edits]"}},
+		{"a reaction, twice", []map[string]any{
+			with("text", "live", "thread", "s1"), with("react", "white_check_mark", "to_message", "s1"), with("react", ":white_check_mark:", "to_message", "s1"),
+		}, "reacted with :white_check_mark: in #ops", []string{"1 ops live :white_check_mark:"}},
+		{"a direct message, with a thread of its own", []map[string]any{
+			with("text", "hi", "to", "Maria@acme.com", "thread", "s1"), with("text", "again", "to", "maria@acme.com", "thread", "s1"), with("text", "done", "to", "maria@acme.com", "update", "s1"),
+		}, "edited the message in maria@acme.com", []string{"1 U012MARIA done [1 edits]", "2 U012MARIA>1 again"}},
+		{"keys are of a channel", []map[string]any{
+			with("text", "a", "thread", "s1"), with("text", "b", "thread", "s1", "channel", "vip"), with("text", "c", "thread", "s1", "channel", "#vip"),
+		}, "posted to a thread in #vip", []string{"1 ops a", "2 vip b", "3 vip>2 c"}},
+		{"an empty key is none", []map[string]any{with("text", "a", "thread", ""), with("text", "b", "thread", "")},
+			"posted to #ops", []string{"1 ops a", "2 ops b"}},
+	} {
+		w := newWorkspace(t, slacktest.Options{People: map[string]string{"maria@acme.com": "U012MARIA"}}, with("channel", "ops"))
+		note := ""
+		for i, params := range tc.steps {
+			if n, ok := params["delete"].(int); ok {
+				w.Delete(w.Messages()[n-1].TS)
+				continue
+			}
+			res, err := w.post(t, engine.Call{}, params)
+			if err != nil {
+				t.Fatalf("%s: step %d: %v", tc.about, i+1, err)
+			}
+			note = res.Note
+		}
+		if diff := cmp.Diff(tc.want, w.shown()); diff != "" || note != tc.notes {
+			t.Errorf("%s: %q, want %q\n%s", tc.about, note, tc.notes, diff)
+		}
+		for key := range w.state {
+			if strings.HasPrefix(key, "slack run-") {
+				t.Errorf("%s: the position %s is left behind", tc.about, key)
+			}
+		}
+	}
+}
+
+// An address is looked up once a day: it may be given to somebody else.
+func TestSlackPeople(t *testing.T) {
+	w := newWorkspace(t, slacktest.Options{}, nil)
+	for i, tc := range []struct {
+		after time.Duration
+		calls int
+	}{{0, 1}, {time.Hour, 1}, {25 * time.Hour, 2}} {
+		call := w.step(t, engine.Call{}, with("text", "x", "to", "maria@acme.com"))
+		call.Now = noon.Add(tc.after)
+		if _, err := w.run(t, call); err != nil {
+			t.Fatal(err)
+		}
+		if n := w.Calls("users.lookupByEmail"); n != tc.calls {
+			t.Errorf("step %d: looked up %d times, want %d", i, n, tc.calls)
+		}
+	}
+}
+
+// Two workspaces may have the same channels and keys.
+func TestSlackWorkspaces(t *testing.T) {
+	a, b := newWorkspace(t, slacktest.Options{}, nil), newWorkspace(t, slacktest.Options{}, nil)
+	b.state = a.state // of the one server
+	for range 2 {
+		for via, w := range map[string]*workspace{"a": a, "b": b} {
+			if _, err := w.post(t, engine.Call{Via: via}, with("text", "x", "channel", "ops", "thread", "s1", "to", "")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, w := range []*workspace{a, b} {
+		if diff := cmp.Diff([]string{"1 ops x", "2 ops>1 x"}, w.shown()); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+// What was kept before channels were: the thread goes on, the message cannot be
+// edited.
+func TestSlackOldState(t *testing.T) {
+	w := newWorkspace(t, slacktest.Options{}, with("channel", "ops"))
+	if _, err := w.post(t, engine.Call{}, with("text", "live")); err != nil {
+		t.Fatal(err)
+	}
+	w.state["slack default/team/ops/s1"] = json.RawMessage(`{"ts":"` + w.Messages()[0].TS + `"}`)
+	for _, params := range []map[string]any{with("text", "Ana", "thread", "s1"), with("text", "ended", "update", "s1"), with("text", "over", "update", "s1")} {
+		if _, err := w.post(t, engine.Call{}, params); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"1 ops live", "2 ops>1 Ana", "3 ops over [1 edits]"}, w.shown()); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestThreads(t *testing.T) {
@@ -99,13 +302,20 @@ func TestSlackErrors(t *testing.T) {
 		{nil, map[string]any{"channel": "busy", "text": "x"}, "slack #busy: fatal_error", true},
 		{nil, map[string]any{"channel": "odd", "text": "x"}, "slack #odd: no_such_word", true},
 		{nil, map[string]any{"channel": "ops", "text": " "}, "slack: the text is empty", false},
+		{nil, with("channel", "ops", "text", "x", "to", "maria"), `slack: to: "maria" is no e-mail address`, false},
+		{nil, with("to", "nobody@acme.com", "text", "x"), "slack nobody@acme.com: users_not_found: nobody in the workspace has this e-mail address", false},
+		{nil, with("channel", "ops", "react", "eyes"), "slack: to_message is empty: it is the key of the message to react to", false},
+		{nil, with("channel", "ops", "react", "eyes", "to_message", "s9"), `slack #ops: there is no message with the key "s9" yet`, true},
+		{nil, with("channel", "ops", "text", strings.Repeat("é", 4001), "update", "s1"), "slack: the text has 4001 characters, Slack takes 4000 when a message is edited: post a summary and a link", false},
+		{nil, with("channel", "ops", "text", strings.Repeat("é", 40_001), "blocks", []any{}), "slack: the text has 40001 characters, Slack takes 40000: post a summary and a link", false},
+		{nil, with("channel", "ops", "text", "x", "thread", "s1", "opener", strings.Repeat("é", 40_001)), "slack: the opener is longer than 40000 characters: shorten it", false},
 		{nil, map[string]any{"text": "x"}, "slack: the channel is empty: give the step or its connection a channel", false},
 		{map[string]any{"token": "xoxb-wrong"}, map[string]any{"channel": "ops", "text": "x"}, "slack #ops: invalid_auth: Slack does not accept the token: check the connection's token", false},
 		{map[string]any{"token": ""}, map[string]any{"channel": "ops", "text": "x"}, "slack: the connection needs either token or url", false},
 		{nil, map[string]any{"channel": "ops", "text": "x", "blocks": []any{map[string]any{"type": "header", "text": map[string]any{"type": "plain_text", "text": strings.Repeat("x", 151)}}}},
 			"slack: blocks[0].text.text: 151 characters, Slack takes 150", false},
 	} {
-		w := newWorkspace(t, slacktest.Options{Token: "xoxb-fake", Channels: channels}, tc.conn)
+		w := newWorkspace(t, slacktest.Options{Token: "xoxb-fake", Channels: channels, People: map[string]string{}}, tc.conn)
 		_, err := w.post(t, engine.Call{Via: "team"}, tc.params)
 		switch {
 		case tc.want == "" && err != nil, tc.want != "" && (err == nil || err.Error() != tc.want):
@@ -157,159 +367,6 @@ func TestSlackLane(t *testing.T) {
 	for with, want := range map[string]bool{`{"channel":"#ops"}`: true, `{}`: true, `{"channel":"vip"}`: false} {
 		if got := lane(a, with) == same; got != want {
 			t.Errorf("%s: same lane %v", with, got)
-		}
-	}
-}
-
-// control is anything Slack acts on: <!channel>, <@U1>, <#C1>, <http…|…>.
-var control = regexp.MustCompile(`<[^>]*>?`)
-
-func TestHostileNames(t *testing.T) {
-	parts := []string{
-		"<!channel>", "<!here>", "<!everyone>", "<!subteam^S1|x>", "<!date^1^{date}|x>", "<@U012AB3CD>", "<#C012AB3CD>", "<http://evil.example|click>",
-		"<mailto:a@b|x>", "&lt;!channel&gt;", "&#60;!channel>", "&", ";", "<", ">", "|", "@channel", "\u200b", "\u202e", "\u2066", "\ufeff", "\u00ad", "\x00", "\x1b[2J",
-		"\r\n", "\u2028", "\xff", "\xed\xa0\x80", "＜!channel＞", "*", "_", "~", "`", "```", "Ana", " ", "日本", "🎉", "\U000e0041", "!channel", "@U012AB3CD", "#C012AB3CD",
-	}
-	r := rand.New(rand.NewSource(1)) // the same names in every run
-	for range 2000 {
-		var name strings.Builder
-		for range 1 + r.Intn(5) {
-			name.WriteString(parts[r.Intn(len(parts))])
-		}
-		text := escapeSlack(name.String())
-		if strings.ContainsAny(text, "<>\n\r\t\x00\x1b\u200b\u202e\u2066\ufeff\u2028\u00ad") || !utf8.ValidString(text) {
-			t.Fatalf("%q became %q", name.String(), text)
-		}
-		if rest := regexp.MustCompile(`&(amp|lt|gt);`).ReplaceAllString(text, ""); strings.Contains(rest, "&") {
-			t.Fatalf("%q became %q: a bare &", name.String(), text)
-		}
-		// In a rule's own brackets it must not become a command either.
-		for _, own := range []string{"Room " + text, "<https://meet.example|" + text + ">"} {
-			for _, found := range control.FindAllString(own, -1) {
-				if !strings.HasPrefix(found, "<https://meet.example|") {
-					t.Fatalf("%q: %q", name.String(), found)
-				}
-			}
-		}
-		if regexp.MustCompile(`^<([!]|@[UW]|#C)[A-Za-z0-9]`).MatchString("<" + text + ">") {
-			t.Fatalf("<%s> is a command", text)
-		}
-	}
-}
-
-func TestEscapeSlack(t *testing.T) {
-	for text, want := range map[string]string{
-		"Ana & <Bob>": "Ana &amp; &lt;Bob&gt;",
-		"&amp;":       "&amp;amp;",
-		"a\nb\tc\r\n": "a b c ",
-		"ev\u202eil":  "evil",
-		"!channel":    " !channel",
-		"#1 room":     "#1 room",
-		"@home":       "@home",
-		"ünï 日本 🎉":    "ünï 日本 🎉",
-		"\xff":        "\uFFFD",
-	} {
-		if got := escapeSlack(text); got != want {
-			t.Errorf("%q: %q, want %q", text, got, want)
-		}
-	}
-}
-
-func TestCheckBlocks(t *testing.T) {
-	long := func(n int) string { return strings.Repeat("é", n) }
-	text := func(kind string, n int) string { return fmt.Sprintf(`{"type":%q,"text":%q}`, kind, long(n)) }
-	many := func(n int, one string) string { return "[" + strings.TrimSuffix(strings.Repeat(one+",", n), ",") + "]" }
-	for _, tc := range []struct{ blocks, want string }{
-		{`[]`, ""},
-		{many(50, `{"type":"divider"}`), ""},
-		{many(51, `{"type":"divider"}`), "blocks: 51 blocks, Slack takes 50"},
-		{`{"type":"divider"}`, "blocks: blocks is not a list"},
-		{`["divider"]`, "blocks[0]: a block is a map with a type"},
-		{`[{}]`, "blocks[0]: the block has no type"},
-		{`[{"type":"secton"}]`, `blocks[0].type: "secton" is no block type we know (warning)`},
-		{`[{"type":"rich_text","elements":[]}]`, ""},
-		{`[{"type":"section"}]`, "blocks[0]: a section needs text or fields"},
-		{`[{"type":"section","text":"x"}]`, "blocks[0].text: the text is not a text object"},
-		{`[{"type":"section","text":` + text("mrkdwn", 3000) + `}]`, ""},
-		{`[{"type":"section","text":` + text("mrkdwn", 3001) + `}]`, "blocks[0].text.text: 3001 characters, Slack takes 3000"},
-		{`[{"type":"section","text":` + text("markdown", 1) + `}]`, "blocks[0].text.type: the text has the wrong type"},
-		{`[{"type":"section","text":` + text("mrkdwn", 0) + `}]`, "blocks[0].text.text: the text is empty"},
-		{`[{"type":"section","fields":` + many(10, text("mrkdwn", 2000)) + `}]`, ""},
-		{`[{"type":"section","fields":` + many(11, text("mrkdwn", 1)) + `}]`, "blocks[0].fields: 11 entries, Slack takes 10"},
-		{`[{"type":"section","fields":[` + text("plain_text", 2001) + `]}]`, "blocks[0].fields[0].text: 2001 characters, Slack takes 2000"},
-		{`[{"type":"section","fields":[]}]`, "blocks[0].fields: an empty list"},
-		{`[{"type":"header","text":` + text("plain_text", 150) + `}]`, ""},
-		{`[{"type":"header","text":` + text("plain_text", 151) + `}]`, "blocks[0].text.text: 151 characters, Slack takes 150"},
-		{`[{"type":"header","text":` + text("mrkdwn", 1) + `}]`, "blocks[0].text.type: the text has the wrong type"},
-		{`[{"type":"context","elements":[` + text("mrkdwn", 1) + `,{"type":"image","image_url":"https://x/y","alt_text":"z"}]}]`, ""},
-		{`[{"type":"context","elements":` + many(11, text("mrkdwn", 1)) + `}]`, "blocks[0].elements: 11 entries, Slack takes 10"},
-		{`[{"type":"actions","elements":[{"type":"button","text":` + text("plain_text", 75) + `,"url":"https://x"}]}]`, ""},
-		{`[{"type":"actions","elements":[{"type":"button","text":` + text("plain_text", 76) + `}]}]`, "blocks[0].elements[0].text.text: 76 characters, Slack takes 75"},
-		{`[{"type":"actions","elements":["x"]}]`, "blocks[0].elements[0]: an element is a map with a type"},
-		{`[{"type":"actions","elements":[{}]}]`, "blocks[0].elements[0]: the element has no type"},
-		{`[{"type":"image","image_url":"https://x/y"}]`, "blocks[0]: an image needs alt_text"},
-		{`[{"type":"image","alt_text":"x"}]`, "blocks[0]: an image needs image_url"},
-		{`[{"type":"divider","block_id":"` + long(256) + `"}]`, "blocks[0].block_id: 256 characters, Slack takes 255"},
-	} {
-		var blocks any
-		if err := json.Unmarshal([]byte(tc.blocks), &blocks); err != nil {
-			t.Fatalf("%s: %v", tc.blocks, err)
-		}
-		if got := complaints(checkBlocks(blocks)); got != tc.want {
-			t.Errorf("%.80s\n got %s\nwant %s", tc.blocks, got, tc.want)
-		}
-	}
-}
-
-// complaints prints them in one line.
-func complaints(all []engine.Complaint) string {
-	var lines []string
-	for _, c := range all {
-		line := c.What
-		if c.Param != "" {
-			line = c.Param + ": " + line
-		}
-		if c.Warning {
-			line += " (warning)"
-		}
-		lines = append(lines, line)
-	}
-	return strings.Join(lines, "; ")
-}
-
-func TestCheckSlack(t *testing.T) {
-	token := &slackConn{Token: engine.NewSecret("xoxb-1")}
-	home := &slackConn{Token: engine.NewSecret("xoxb-1"), Channel: "ops"}
-	hook := &slackConn{URL: engine.NewSecret("https://hooks.slack.com/services/a/b/c")}
-	for _, tc := range []struct {
-		conn    *slackConn
-		with    map[string]any
-		dynamic string
-		want    string
-	}{
-		{home, map[string]any{"text": "x"}, "", ""},
-		{token, map[string]any{"text": "x", "channel": "ops"}, "", ""},
-		{token, map[string]any{"text": "x"}, "channel", ""},
-		{token, map[string]any{"text": "x", "channel": "#ops"}, "", ""},
-		{token, map[string]any{"text": "x", "channel": "C0123ABCD"}, "", ""},
-		{token, map[string]any{"text": "x", "channel": "команда-1"}, "", ""},
-		{token, map[string]any{"text": "x", "channel": "Big Channel"}, "", `channel: "Big Channel" is no name of a channel: those are lower case, without spaces and points (warning)`},
-		{&slackConn{URL: engine.NewSecret("http://hooks.example.com/x")}, map[string]any{"text": "x"}, "", "via.url: the connection's url has no TLS: anyone on the way can read and change the messages (warning)"},
-		{&slackConn{Token: hook.URL, Channel: "ops"}, map[string]any{"text": "x"}, "", "via.token: the connection's token is a web address (warning)"},
-		{token, map[string]any{"text": "x"}, "", "the message has no channel"},
-		{hook, map[string]any{"text": "x"}, "", ""},
-		{hook, map[string]any{"text": "x"}, "thread", "thread: an incoming webhook cannot thread"},
-		{hook, map[string]any{"text": "x", "channel": "ops"}, "", "channel: an incoming webhook posts to its own channel (warning)"},
-		{&slackConn{}, map[string]any{"text": "x"}, "", "via: the connection has neither token nor url"},
-		{&slackConn{Token: token.Token, URL: hook.URL}, map[string]any{"text": "x"}, "", "via: the connection has both token and url"},
-		{&slackConn{URL: engine.NewSecret("xoxb-1")}, map[string]any{"text": "x"}, "", "via.url: the connection's url is not a web address"},
-		{&slackConn{Token: token.Token, Channel: "ops", API: "localhost"}, map[string]any{"text": "x"}, "", "via.api: the connection's api is not a web address"},
-		{home, map[string]any{"text": strings.Repeat("é", 40_001)}, "", "text: the text has more than 40000 characters"},
-		{home, map[string]any{"text": "x", "blocks": []any{map[string]any{"type": "section"}}}, "", "blocks[0]: a section needs text or fields"},
-	} {
-		in := engine.CheckInput{With: tc.with, Dynamic: map[string]bool{tc.dynamic: true}, Conn: tc.conn}
-		if got := complaints(checkSlack(in)); got != tc.want {
-			t.Errorf("%v, dynamic %q: %s, want %s", tc.with, tc.dynamic, got, tc.want)
 		}
 	}
 }

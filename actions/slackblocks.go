@@ -1,13 +1,162 @@
 package actions
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/gavelhq/gavel/engine"
+	"github.com/slack-go/slack"
 )
+
+// Limits of blocks, in characters.
+// https://docs.slack.dev/reference/block-kit/blocks/section-block
+const (
+	maxSection = 3_000
+	maxField   = 2_000
+	maxFields  = 10
+	// Slack takes some 12,000 characters in the blocks of one message, and
+	// documents no number.
+	maxSections   = 6_000 // in our own sections
+	maxFieldsText = 4_000 // in our own fields
+)
+
+// parts are the messages that the step's text and blocks make: one, unless the
+// text is too long for it.
+func (s *slackStep) parts() ([]outgoing, error) {
+	switch {
+	case s.p.Blocks != nil:
+		blocks, err := renderedBlocks(s.p.Blocks)
+		return []outgoing{{text: s.p.Text, blocks: blocks}}, err
+	case len(s.p.Fields) > 0:
+		return s.withFields()
+	}
+	var all []outgoing
+	for _, text := range splitSlack(s.p.Text, maxSlackText) {
+		all = append(all, outgoing{text: text})
+	}
+	return all, nil
+}
+
+// field is a label and its value.
+type field struct{ label, value string }
+
+func (f field) mrkdwn() string { return "*" + f.label + "*\n" + f.value }
+func (f field) plain() string  { return f.label + ": " + f.value }
+
+// fieldsOf are the fields in their order; several in one entry are sorted.
+func fieldsOf(entries []map[string]string) []field {
+	var all []field
+	for _, entry := range entries {
+		labels := make([]string, 0, len(entry))
+		for label := range entry {
+			labels = append(labels, label)
+		}
+		slices.Sort(labels)
+		for _, label := range labels {
+			all = append(all, field{label, entry[label]})
+		}
+	}
+	return all
+}
+
+// withFields makes blocks of text and fields. A value that is too long for a
+// field goes below the text; what is too long for one message becomes several,
+// the last of them with the fields.
+func (s *slackStep) withFields() ([]outgoing, error) {
+	text, room := s.p.Text, maxFieldsText
+	var short []field
+	for _, f := range fieldsOf(s.p.Fields) {
+		if n := utf8.RuneCountInString(f.mrkdwn()); n <= maxField && n <= room {
+			short = append(short, f)
+			room -= n
+			continue
+		}
+		text += "\n" + f.mrkdwn()
+	}
+	if utf8.RuneCountInString(text) <= maxSections {
+		m := outgoing{text: withPlain(text, short), blocks: s.blocks(text, short)}
+		if s.p.Update == "" {
+			return []outgoing{m}, nil
+		}
+		// What is shown are the blocks; the text, which is for notifications,
+		// has to be short.
+		if utf8.RuneCountInString(m.text) > maxSlackEdit {
+			m.text = s.p.Text
+		}
+		return []outgoing{m}, nil
+	}
+	if s.p.Update != "" {
+		return nil, fmt.Errorf("slack: text and fields have more than %d characters, too many for a message that is edited: shorten them", maxSections)
+	}
+	var all []outgoing
+	for _, part := range splitSlack(text, maxSlackText) {
+		all = append(all, outgoing{text: part})
+	}
+	if len(short) == 0 {
+		return all, nil
+	}
+	return append(all, outgoing{text: withPlain("", short), blocks: s.blocks("", short)}), nil
+}
+
+// withPlain is text with the fields, for notifications and screen readers.
+func withPlain(text string, fields []field) string {
+	lines := []string{text}
+	if text == "" {
+		lines = nil
+	}
+	for _, f := range fields {
+		lines = append(lines, f.plain())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// blocks shows text, fields and which rule the message is from.
+func (s *slackStep) blocks(text string, fields []field) []slack.Block {
+	var all []slack.Block
+	if text != "" {
+		for _, part := range splitSlack(text, maxSection) {
+			all = append(all, slack.NewSectionBlock(slack.NewTextBlockObject(slack.MarkdownType, part, false, false), nil, nil))
+		}
+	}
+	if len(fields) > 0 {
+		var texts []*slack.TextBlockObject
+		for _, f := range fields {
+			texts = append(texts, slack.NewTextBlockObject(slack.MarkdownType, f.mrkdwn(), false, false))
+		}
+		all = append(all, slack.NewSectionBlock(nil, texts, nil))
+	}
+	if s.Rule != "" {
+		all = append(all, slack.NewContextBlock("", slack.NewTextBlockObject(slack.PlainTextType, "rule "+s.Rule, false, false)))
+	}
+	return all
+}
+
+// renderedBlocks are the blocks as slack-go sends them, checked against the
+// limits Slack would refuse them for. The YAML an admin took from Slack's Block
+// Kit Builder is passed on as it is, also blocks that are newer than slack-go.
+func renderedBlocks(given any) ([]slack.Block, error) {
+	for _, c := range checkBlocks(given) {
+		if !c.Warning {
+			return nil, fmt.Errorf("slack: %s: %s", c.Param, c.What)
+		}
+	}
+	list, _ := given.([]any) // checked
+	blocks := make([]slack.Block, 0, len(list))
+	for i, b := range list {
+		text, err := json.Marshal(plainAddresses("", b))
+		if err != nil {
+			return nil, fmt.Errorf("slack: blocks[%d]: %w", i, err)
+		}
+		block, err := slack.BlockFromJSON(string(text))
+		if err != nil {
+			return nil, fmt.Errorf("slack: blocks[%d]: %w", i, err)
+		}
+		blocks = append(blocks, block)
+	}
+	return blocks, nil
+}
 
 // plainAddresses takes the entities out of addresses: text inserted into
 // blocks was escaped as markup, and Slack reads no markup there.
@@ -31,166 +180,4 @@ func plainAddresses(key string, v any) any {
 		}
 	}
 	return v
-}
-
-// checkBlocks compares blocks with Slack's limits.
-// https://docs.slack.dev/reference/block-kit/blocks
-func checkBlocks(blocks any) []engine.Complaint {
-	c := &blockCheck{}
-	list, ok := blocks.([]any)
-	if !ok {
-		c.complain("blocks", "blocks is not a list", "blocks: [ { type: section, text: { type: mrkdwn, text: … } } ]")
-		return c.found
-	}
-	const most = 50
-	if len(list) > most {
-		c.complain("blocks", fmt.Sprintf("%d blocks, Slack takes %d", len(list), most), "")
-	}
-	for i, b := range list {
-		c.block(fmt.Sprintf("blocks[%d]", i), b)
-	}
-	return c.found
-}
-
-type blockCheck struct{ found []engine.Complaint }
-
-func (c *blockCheck) complain(param, what, hint string) {
-	c.found = append(c.found, engine.Complaint{Param: param, What: what, Hint: hint})
-}
-
-// blockTypes are those a message can hold.
-func blockTypes() []string {
-	return []string{
-		"actions", "alert", "auth_provider", "call", "card", "carousel", "container", "context", "context_actions",
-		"data_table", "data_visualization", "divider", "file", "header", "image", "input", "layout", "markdown",
-		"plan", "rich_text", "section", "table", "task_card", "video",
-	}
-}
-
-func (c *blockCheck) block(at string, b any) {
-	fields, ok := b.(map[string]any)
-	if !ok {
-		c.complain(at, "a block is a map with a type", "{ type: divider }")
-		return
-	}
-	kind, _ := fields["type"].(string)
-	c.length(at+".block_id", fields["block_id"], 255)
-	switch kind {
-	case "":
-		c.complain(at, "the block has no type", "one of section, header, context, divider, image, actions, …")
-	case "section":
-		c.section(at, fields)
-	case "header":
-		c.text(at+".text", fields["text"], 150, true)
-	case "context":
-		c.list(at+".elements", fields["elements"], 10, func(at string, e any) {
-			if m, ok := e.(map[string]any); ok && m["type"] == "image" {
-				c.image(at, m)
-				return
-			}
-			c.text(at, e, 3000, false)
-		})
-	case "actions":
-		c.list(at+".elements", fields["elements"], 25, c.element)
-	case "image":
-		c.image(at, fields)
-		if title, ok := fields["title"]; ok {
-			c.text(at+".title", title, 2000, true)
-		}
-	default:
-		if !slices.Contains(blockTypes(), kind) {
-			c.found = append(c.found, engine.Complaint{Param: at + ".type", Warning: true,
-				What: fmt.Sprintf("%q is no block type we know", excerpt([]byte(kind))), Hint: "one of " + strings.Join(blockTypes(), ", ")})
-		}
-	}
-}
-
-func (c *blockCheck) section(at string, fields map[string]any) {
-	text, hasText := fields["text"]
-	list, hasFields := fields["fields"]
-	if !hasText && !hasFields {
-		c.complain(at, "a section needs text or fields", "text: { type: mrkdwn, text: … }")
-	}
-	if hasText {
-		c.text(at+".text", text, 3000, false)
-	}
-	if hasFields {
-		c.list(at+".fields", list, 10, func(at string, f any) { c.text(at, f, 2000, false) })
-	}
-	if accessory, ok := fields["accessory"]; ok {
-		c.element(at+".accessory", accessory)
-	}
-}
-
-// element checks buttons and images; selects and pickers need an app that
-// answers, and are passed on as they are.
-func (c *blockCheck) element(at string, e any) {
-	fields, ok := e.(map[string]any)
-	if !ok {
-		c.complain(at, "an element is a map with a type", "{ type: button, text: { type: plain_text, text: Open }, url: https://… }")
-		return
-	}
-	switch fields["type"] {
-	case "button":
-		c.text(at+".text", fields["text"], 75, true)
-		c.length(at+".url", fields["url"], 3000)
-		c.length(at+".value", fields["value"], 2000)
-	case "image":
-		c.image(at, fields)
-	case nil:
-		c.complain(at, "the element has no type", "type: button")
-	}
-}
-
-func (c *blockCheck) image(at string, fields map[string]any) {
-	if fields["image_url"] == nil && fields["slack_file"] == nil {
-		c.complain(at, "an image needs image_url", "")
-	}
-	if fields["alt_text"] == nil {
-		c.complain(at, "an image needs alt_text", "it is what a screen reader says")
-	}
-	c.length(at+".image_url", fields["image_url"], 3000)
-	c.length(at+".alt_text", fields["alt_text"], 2000)
-}
-
-// text checks a text object: { type: mrkdwn | plain_text, text: … }.
-func (c *blockCheck) text(at string, v any, most int, plain bool) {
-	fields, ok := v.(map[string]any)
-	if !ok {
-		c.complain(at, "the text is not a text object", "{ type: "+textType(plain)+", text: … }")
-		return
-	}
-	switch kind := fields["type"]; {
-	case kind != "plain_text" && (plain || kind != "mrkdwn"):
-		c.complain(at+".type", "the text has the wrong type", "type: "+textType(plain))
-	case fields["text"] == nil || fields["text"] == "":
-		c.complain(at+".text", "the text is empty", "")
-	}
-	c.length(at+".text", fields["text"], most)
-}
-
-func textType(plain bool) string {
-	if plain {
-		return "plain_text"
-	}
-	return "mrkdwn"
-}
-
-func (c *blockCheck) length(at string, v any, most int) {
-	if text, ok := v.(string); ok && utf8.RuneCountInString(text) > most {
-		c.complain(at, fmt.Sprintf("%d characters, Slack takes %d", utf8.RuneCountInString(text), most), "shorten it: nothing is cut silently")
-	}
-}
-
-func (c *blockCheck) list(at string, v any, most int, each func(at string, e any)) {
-	list, ok := v.([]any)
-	switch {
-	case !ok || len(list) == 0:
-		c.complain(at, "an empty list", "")
-	case len(list) > most:
-		c.complain(at, fmt.Sprintf("%d entries, Slack takes %d", len(list), most), "")
-	}
-	for i, e := range list {
-		each(fmt.Sprintf("%s[%d]", at, i), e)
-	}
 }

@@ -2,6 +2,7 @@ package actions
 
 import (
 	"fmt"
+	"net/mail"
 	"net/url"
 	"regexp"
 	"strings"
@@ -15,20 +16,82 @@ func checkSlack(in engine.CheckInput) []engine.Complaint {
 	f := &findings{}
 	if conn, ok := in.Conn.(*slackConn); ok && conn != nil {
 		checkSlackConn(in, conn, f)
-		if len(givenOf(in, "channel")) > 0 && !conn.URL.IsZero() {
-			f.warn("channel", "an incoming webhook posts to its own channel", "leave channel out, or use a connection with a token")
-		}
 	}
+	checkSlackKind(in, f)
+	checkSlackTexts(in, f)
 	if channel, ok := in.With["channel"].(string); ok {
 		warnChannel(channel, f)
-	}
-	if text, ok := in.With["text"].(string); ok && utf8.RuneCountInString(text) > maxSlackText {
-		f.complain("text", fmt.Sprintf("the text has more than %d characters", maxSlackText), "post a summary and a link")
 	}
 	if blocks, ok := in.With["blocks"]; ok {
 		f.all = append(f.all, checkBlocks(blocks)...)
 	}
 	return f.all
+}
+
+// checkSlackKind finds parameters that do not go together.
+func checkSlackKind(in engine.CheckInput, f *findings) {
+	has := func(name string) bool { return len(givenOf(in, name)) > 0 }
+	switch reacts := has("react"); {
+	case reacts && !has("to_message"):
+		f.complain("react", "react needs to_message, the key of the message it is for", "to_message: ${session.id}, as thread or update of an earlier step gave it")
+	case has("to_message") && !reacts:
+		f.complain("to_message", "to_message is for react alone", "to answer a message: thread, to edit it: update")
+	case reacts:
+		for _, name := range givenOf(in, "text", "thread", "opener", "also_to_channel", "update", "fields", "blocks") {
+			f.complain(name, "a step that reacts posts nothing: "+name+" means nothing", "write two steps")
+		}
+	case !has("text"):
+		f.complain("", "the message has no text", "text: ${room.name} …; with blocks it is what notifications and screen readers get")
+	}
+	for _, x := range []struct{ name, needs, what string }{
+		{"opener", "thread", "opener is the root of a thread, and the step has none"},
+		{"also_to_channel", "thread", "also_to_channel is for answers in a thread, and the step has none"},
+	} {
+		if has(x.name) && !has(x.needs) {
+			f.complain(x.name, x.what, "thread: ${session.id}")
+		}
+	}
+	for _, x := range []struct{ name, other, hint string }{
+		{"opener", "update", "the step's own text is the root then: leave opener out"},
+		{"also_to_channel", "update", "Slack shows edits nowhere else: leave one of them out"},
+		{"fields", "blocks", "put the fields into a block of type section"},
+	} {
+		if has(x.name) && has(x.other) {
+			f.complain(x.name, x.name+" and "+x.other+" do not go together", x.hint)
+		}
+	}
+}
+
+// checkSlackTexts compares what is known of the texts with Slack's limits.
+func checkSlackTexts(in engine.CheckInput, f *findings) {
+	text, _ := in.With["text"].(string)
+	switch n := utf8.RuneCountInString(text); {
+	case len(givenOf(in, "update")) > 0 && n > maxSlackEdit:
+		f.complain("text", fmt.Sprintf("%d characters, Slack takes %d when a message is edited", n, maxSlackEdit), "post a summary and a link")
+	case len(givenOf(in, "blocks")) > 0 && n > maxSlackText:
+		f.complain("text", fmt.Sprintf("%d characters, Slack takes %d", n, maxSlackText), "with blocks it is for notifications alone: post a summary")
+	}
+	if opener, ok := in.With["opener"].(string); ok && utf8.RuneCountInString(opener) > maxSlackText {
+		f.complain("opener", fmt.Sprintf("the opener has more than %d characters", maxSlackText), "shorten it")
+	}
+	if to, ok := in.With["to"].(string); ok && !isAddress(to) {
+		f.complain("to", fmt.Sprintf("%q is no e-mail address", excerpt([]byte(to))), "to: maria@example.com; a channel is channel:")
+	}
+	fields, _ := in.With["fields"].([]map[string]string)
+	if len(fields) > maxFields {
+		f.complain("fields", fmt.Sprintf("%d fields, Slack takes %d", len(fields), maxFields), "put the rest into the text")
+	}
+	for i, entry := range fields {
+		if len(entry) != 1 {
+			f.complain(fmt.Sprintf("fields[%d]", i), fmt.Sprintf("a field has one label, and this one has %d", len(entry)), "one entry each: - Room: ${room.name}")
+		}
+	}
+}
+
+// isAddress reports whether text can be an e-mail address.
+func isAddress(text string) bool {
+	a, err := mail.ParseAddress(text)
+	return err == nil && a.Name == "" && a.Address == strings.TrimSpace(text)
 }
 
 func checkSlackConn(in engine.CheckInput, conn *slackConn, f *findings) {
@@ -38,10 +101,20 @@ func checkSlackConn(in engine.CheckInput, conn *slackConn, f *findings) {
 		f.complain(aboutConn, "the connection has neither token nor url", "token: env:SLACK_BOT_TOKEN")
 	case !conn.Token.IsZero() && webhook:
 		f.complain(aboutConn, "the connection has both token and url", "keep the token, which can do more")
-	case webhook && len(givenOf(in, "thread")) > 0:
-		f.complain("thread", "an incoming webhook cannot thread", "use a connection with token: env:SLACK_BOT_TOKEN")
-	case !webhook && conn.Channel == "" && len(givenOf(in, "channel")) == 0:
+	case webhook:
+		for _, x := range webhookLimits() {
+			if len(givenOf(in, x.param)) > 0 {
+				f.complain(x.param, x.what, "use a connection with token: env:SLACK_BOT_TOKEN")
+			}
+		}
+	case conn.Channel == "" && len(givenOf(in, "channel", "to")) == 0:
 		f.complain("", "the message has no channel", "give the step or its connection a channel: channel: ops")
+	}
+	if webhook && len(givenOf(in, "channel")) > 0 {
+		f.warn("channel", "an incoming webhook posts to its own channel", "leave channel out, or use a connection with a token")
+	}
+	if channel, static := in.With["channel"].(string); len(givenOf(in, "to")) > 0 && (in.Dynamic["channel"] || static && channel != conn.Channel) {
+		f.complain("to", "the message has a channel and a person to go to", "leave one of them out")
 	}
 	switch url := conn.URL.Reveal(); {
 	case webhook && !webURL(url):

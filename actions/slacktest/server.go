@@ -4,35 +4,56 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 )
 
 // Options are how a Server behaves. The zero value accepts everything.
 type Options struct {
 	// Token is the only bot token accepted; "": any.
 	Token string
+	// Scopes are those of the token; nil: all there are.
+	Scopes []string
 	// Channels are the channels that exist, by name or id, each with "" or
 	// the error it answers with ("not_in_channel"); nil: every channel exists.
 	Channels map[string]string
-	// OnMessage is called with each message, one at a time, after it is stored.
+	// Private are those of Channels that are private.
+	Private []string
+	// People are the ids of the workspace's people by e-mail address; nil:
+	// every address is somebody's.
+	People map[string]string
+	// Every and Burst are the pace of a channel: who posts faster is answered
+	// with 429. Every 0: no pace.
+	Every time.Duration
+	Burst int
+	// Now is the clock: messages are stamped with it, and the pace goes by it.
+	// nil: it stands still, so that every run of a test is the same.
+	Now func() time.Time
+	// OnMessage is called with each new message, one at a time, after it is stored.
 	OnMessage func(Message)
 }
 
-// Message is one posted message.
+// Message is one message, as it is now.
 type Message struct {
-	Channel  string          `json:"channel"` // as asked for; "" from a webhook
-	TS       string          `json:"ts"`
-	ThreadTS string          `json:"thread_ts,omitempty"` // of the root it answers
-	Text     string          `json:"text"`
-	Blocks   json.RawMessage `json:"blocks,omitempty"`
-	Webhook  bool            `json:"webhook,omitempty"`
+	Channel   string          `json:"channel"` // as asked for; "" from a webhook
+	TS        string          `json:"ts"`
+	ThreadTS  string          `json:"thread_ts,omitempty"` // of the root it answers
+	Text      string          `json:"text"`
+	Blocks    json.RawMessage `json:"blocks,omitempty"`
+	Webhook   bool            `json:"webhook,omitempty"`
+	Metadata  json.RawMessage `json:"metadata,omitempty"`
+	Broadcast bool            `json:"broadcast,omitempty"` // an answer that the channel shows as well
+	Edits     int             `json:"edits,omitempty"`     // how often it was edited
+	Reactions []string        `json:"reactions,omitempty"`
+
+	deleted bool
 }
 
 // Server is a fake Slack on a loopback port. Its methods are safe for
@@ -51,6 +72,8 @@ type Server struct {
 	messages []Message
 	posted   chan struct{} // closed and replaced at every message
 	refuse   refusal
+	calls    map[string]int
+	pace     map[string]*bucket // of channels
 }
 
 type refusal struct {
@@ -59,21 +82,57 @@ type refusal struct {
 	retryAfter string
 }
 
+// method is one of the API.
+type method struct {
+	scope string
+	do    func(args url.Values) reply
+}
+
+// reply is what the API answers.
+type reply map[string]any
+
+func refused(word string) reply { return reply{"ok": false, "error": word} }
+
+func (s *Server) methods() map[string]method {
+	return map[string]method{
+		"auth.test":             {"", s.authTest},
+		"chat.postMessage":      {"chat:write", s.postMessage},
+		"chat.update":           {"chat:write", s.update},
+		"reactions.add":         {"reactions:write", s.react},
+		"users.lookupByEmail":   {"users:read.email", s.lookupByEmail},
+		"conversations.open":    {"im:write", s.open},
+		"conversations.info":    {"channels:read", s.info},
+		"conversations.list":    {"channels:read", s.list},
+		"users.conversations":   {"channels:read", s.own},
+		"conversations.history": {"channels:history", s.history},
+		"conversations.replies": {"channels:history", s.replies},
+	}
+}
+
+// allScopes are those of a token without Options.Scopes.
+const allScopes = "chat:write,reactions:write,users:read,users:read.email,im:write,im:history,channels:read,channels:history,groups:read,groups:history"
+
 // New starts a Server. Close stops it.
 func New(o Options) (*Server, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("start the fake Slack: %w", err)
 	}
+	if o.Scopes == nil {
+		o.Scopes = strings.Split(allScopes, ",")
+	}
 	s := &Server{
 		URL:     "http://" + l.Addr().String() + "/api/",
 		Webhook: "http://" + l.Addr().String() + "/services/T00000000/B00000000/fake",
 		o:       o,
 		posted:  make(chan struct{}),
+		calls:   map[string]int{},
+		pace:    map[string]*bucket{},
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /api/chat.postMessage", s.postMessage)
-	mux.HandleFunc("POST /api/auth.test", s.authTest)
+	for name, m := range s.methods() {
+		mux.HandleFunc("POST /api/"+name, s.method(name, m))
+	}
 	mux.HandleFunc("POST /services/{team}/{bot}/{secret}", s.webhook)
 	s.http = &http.Server{Handler: s.refusing(mux), ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = s.http.Serve(l) }() // returns when Close is called
@@ -91,18 +150,46 @@ func (s *Server) Refuse(times, status int, retryAfter string) {
 	s.refuse = refusal{times, status, retryAfter}
 }
 
+// Calls is how often a method was called that was not refused by Refuse, such
+// as chat.postMessage.
+func (s *Server) Calls(method string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[method]
+}
+
 // Messages are the messages so far, oldest first.
 func (s *Server) Messages() []Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.messages)
+	return s.visible()
+}
+
+func (s *Server) visible() []Message {
+	all := make([]Message, 0, len(s.messages))
+	for _, m := range s.messages {
+		if !m.deleted {
+			m.Reactions = slices.Clone(m.Reactions)
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// Delete deletes a message, as a person can. Slack tells nobody.
+func (s *Server) Delete(ts string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.messages {
+		s.messages[i].deleted = s.messages[i].deleted || s.messages[i].TS == ts
+	}
 }
 
 // Wait returns the messages as soon as there are n of them.
 func (s *Server) Wait(ctx context.Context, n int) ([]Message, error) {
 	for {
 		s.mu.Lock()
-		got, more := slices.Clone(s.messages), s.posted
+		got, more := s.visible(), s.posted
 		s.mu.Unlock()
 		if len(got) >= n {
 			return got, nil
@@ -134,119 +221,84 @@ func (s *Server) refusing(next http.Handler) http.Handler {
 	})
 }
 
-// https://docs.slack.dev/reference/methods/chat.postMessage
-func (s *Server) postMessage(w http.ResponseWriter, r *http.Request) {
-	if word := s.unauthorized(r); word != "" {
-		answer(w, map[string]any{"ok": false, "error": word})
+// method serves one method: who may not call it learns why.
+func (s *Server) method(name string, m method) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.calls[name]++
+		s.mu.Unlock()
+		args, err := arguments(r)
+		if err != nil {
+			answer(w, refused("invalid_form_data"))
+			return
+		}
+		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if token == "" {
+			token = args.Get("token")
+		}
+		w.Header().Set("X-OAuth-Scopes", strings.Join(s.o.Scopes, ","))
+		switch {
+		case token == "":
+			answer(w, refused("not_authed"))
+		case s.o.Token != "" && token != s.o.Token:
+			answer(w, refused("invalid_auth"))
+		case m.scope != "" && !slices.Contains(s.o.Scopes, m.scope):
+			answer(w, s.lacking(m.scope))
+		default:
+			s.answerTo(w, m.do(args))
+		}
+	}
+}
+
+// lacking is the answer to a token without a scope.
+func (s *Server) lacking(scope string) reply {
+	return reply{"ok": false, "error": "missing_scope", "needed": scope, "provided": strings.Join(s.o.Scopes, ",")}
+}
+
+// answerTo answers with v, or with 429 if that is what it says.
+func (s *Server) answerTo(w http.ResponseWriter, v reply) {
+	if wait, limited := v["retry_after"]; limited {
+		w.Header().Set("Retry-After", fmt.Sprint(wait))
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		w.WriteHeader(http.StatusTooManyRequests)
+		_ = json.NewEncoder(w).Encode(refused("ratelimited"))
 		return
 	}
-	m := Message{Channel: strings.TrimPrefix(r.PostFormValue("channel"), "#"), Text: r.PostFormValue("text"), ThreadTS: r.PostFormValue("thread_ts")}
-	if blocks := r.PostFormValue("blocks"); blocks != "" {
-		m.Blocks = json.RawMessage(blocks)
+	answer(w, v)
+}
+
+// arguments reads a form or a JSON object.
+func arguments(r *http.Request) (url.Values, error) {
+	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+		err := r.ParseForm()
+		return r.PostForm, err
 	}
-	if word := s.wrong(m); word != "" {
-		answer(w, map[string]any{"ok": false, "error": word})
-		return
+	var object map[string]any
+	body, err := io.ReadAll(r.Body)
+	if err == nil {
+		err = json.Unmarshal(body, &object)
 	}
-	m = s.add(m)
-	message := map[string]any{"type": "message", "text": m.Text, "ts": m.TS}
-	if m.ThreadTS != "" {
-		message["thread_ts"] = m.ThreadTS
+	args := url.Values{}
+	for name, v := range maps.All(object) {
+		text, isText := v.(string)
+		if !isText {
+			raw, err := json.Marshal(v)
+			if err != nil {
+				return nil, fmt.Errorf("argument %s: %w", name, err)
+			}
+			text = string(raw)
+		}
+		args.Set(name, text)
 	}
-	answer(w, map[string]any{"ok": true, "channel": channelID(m.Channel), "ts": m.TS, "message": message})
+	return args, err
+}
+
+func answer(w http.ResponseWriter, v reply) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	_ = json.NewEncoder(w).Encode(v) // the client is gone if this fails
 }
 
 // https://docs.slack.dev/reference/methods/auth.test
-func (s *Server) authTest(w http.ResponseWriter, r *http.Request) {
-	if word := s.unauthorized(r); word != "" {
-		answer(w, map[string]any{"ok": false, "error": word})
-		return
-	}
-	answer(w, map[string]any{"ok": true, "team": "Fake", "team_id": "T00000000", "user": "gavel", "user_id": "U00000000", "bot_id": "B00000000"})
-}
-
-// https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
-func (s *Server) webhook(w http.ResponseWriter, r *http.Request) {
-	var m Message
-	if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
-		http.Error(w, "invalid_payload", http.StatusBadRequest)
-		return
-	}
-	m = Message{Text: m.Text, Blocks: m.Blocks, Webhook: true}
-	switch {
-	case s.o.Token != "" && r.PathValue("secret") != "fake":
-		http.Error(w, "invalid_token", http.StatusForbidden)
-		return
-	case m.Text == "" && m.Blocks == nil:
-		http.Error(w, "no_text", http.StatusBadRequest)
-		return
-	}
-	s.add(m)
-	_, _ = w.Write([]byte("ok"))
-}
-
-func (s *Server) unauthorized(r *http.Request) string {
-	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if token == "" {
-		token = r.PostFormValue("token")
-	}
-	switch {
-	case token == "":
-		return "not_authed"
-	case s.o.Token != "" && token != s.o.Token:
-		return "invalid_auth"
-	}
-	return ""
-}
-
-func (s *Server) wrong(m Message) string {
-	refused, known := s.o.Channels[m.Channel]
-	var blocks []any
-	switch {
-	case m.Channel == "" || s.o.Channels != nil && !known:
-		return "channel_not_found"
-	case refused != "":
-		return refused
-	case m.Text == "" && m.Blocks == nil:
-		return "no_text"
-	case utf8.RuneCountInString(m.Text) > 40_000:
-		return "msg_too_long"
-	case m.Blocks != nil && (json.Unmarshal(m.Blocks, &blocks) != nil || len(blocks) > 50):
-		return "invalid_blocks"
-	}
-	return ""
-}
-
-// add stores m. A thread whose root does not exist is no thread, as in Slack.
-func (s *Server) add(m Message) Message {
-	s.told.Lock()
-	defer s.told.Unlock()
-	s.mu.Lock()
-	root := func(x Message) bool { return x.TS == m.ThreadTS && x.Channel == m.Channel }
-	if !slices.ContainsFunc(s.messages, root) {
-		m.ThreadTS = ""
-	}
-	m.TS = "1700000000." + fmt.Sprintf("%06d", len(s.messages)+1) // Slack's own form, the same in every run
-	s.messages = append(s.messages, m)
-	close(s.posted)
-	s.posted = make(chan struct{})
-	s.mu.Unlock()
-	if s.o.OnMessage != nil {
-		s.o.OnMessage(m)
-	}
-	return m
-}
-
-// channelID makes the id Slack would answer with.
-func channelID(channel string) string {
-	n := uint64(0)
-	for _, b := range []byte(channel) {
-		n = n*31 + uint64(b)
-	}
-	return "C" + strings.ToUpper(strconv.FormatUint(n%0xfffffff+0x10000000, 36))
-}
-
-func answer(w http.ResponseWriter, v map[string]any) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	_ = json.NewEncoder(w).Encode(v) // the client is gone if this fails
+func (s *Server) authTest(url.Values) reply {
+	return reply{"ok": true, "team": "Fake", "team_id": "T00000000", "user": "gavel", "user_id": "U00000000", "bot_id": "B00000000"}
 }
