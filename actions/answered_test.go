@@ -30,12 +30,12 @@ func TestHTTPAnswered(t *testing.T) {
 		{`{}`, 200, false, true},
 		{`[]`, 200, false, true},
 	} {
-		err := answered(json.RawMessage(tt.with), tt.status)
+		err := answered(engine.Call{With: json.RawMessage(tt.with)}, engine.Result{Status: tt.status})
 		if (err == nil) != tt.ok || err != nil && engine.IsPermanent(err) != tt.permanent {
 			t.Errorf("%s %d: %v", tt.with, tt.status, err)
 		}
 	}
-	if err := answered(json.RawMessage(`{"get":"/leads/a?key=secret"}`), 404); err == nil || err.Error() != "GET /leads/a: 404 Not Found" || strings.Contains(err.Error(), "secret") {
+	if err := answered(engine.Call{With: json.RawMessage(`{"get":"/leads/a?key=secret"}`)}, engine.Result{Status: 404}); err == nil || err.Error() != "GET /leads/a: 404 Not Found" || strings.Contains(err.Error(), "secret") {
 		t.Errorf("%v", err)
 	}
 }

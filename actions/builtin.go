@@ -12,8 +12,18 @@ import (
 type Options struct {
 	// AllowNet are the internal addresses that may be called: --allow-net.
 	AllowNet []netip.Prefix
+	// AllowExec is the folder of the programs that exec may start: --allow-exec.
+	// "" is off.
+	AllowExec string
+	// Serving says that steps are done with these actions, not only checked:
+	// what this process does not allow is a mistake.
+	Serving bool
 	// Log is where the log action writes; nil: nowhere.
 	Log *slog.Logger
+	// Journal gets the lines of the log action instead; nil: there is none.
+	Journal Journal
+	// LogDir is the folder of the log action's files.
+	LogDir string
 	// Version of gavel, for the User-Agent.
 	Version string
 	// Now tells when an answer came: a Retry-After that is a date counts from
@@ -30,8 +40,10 @@ func Builtin(o Options) []engine.ActionKind {
 	return []engine.ActionKind{
 		slackAction(out),
 		httpAction(out),
-		logAction(o.Log),
-		billingAction(),
+		emailAction(out),
+		execAction(o),
+		logAction(o),
+		billingAction(o.Version),
 		emitAction(),
 	}
 }

@@ -3,6 +3,7 @@ package actions
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -26,9 +27,11 @@ const (
 // client makes the outbound requests of all actions. It is safe for
 // concurrent use.
 type client struct {
+	dialer    *net.Dialer
 	transport *http.Transport
 	agent     string
 	now       func() time.Time
+	links     httpLinks
 }
 
 // newClient makes a client that calls only what o allows. resolver nil is the
@@ -36,22 +39,37 @@ type client struct {
 func newClient(o Options, resolver *net.Resolver) *client {
 	dialer := &net.Dialer{Timeout: defaultTimeout, Resolver: resolver, Control: guard(o.AllowNet)}
 	return &client{
-		agent: "gavel/" + o.Version,
-		now:   o.Now,
-		transport: &http.Transport{
-			Proxy:                  nil, // a proxy would resolve names behind the guard's back
-			DialContext:            dialer.DialContext,
-			ForceAttemptHTTP2:      true,
-			TLSHandshakeTimeout:    defaultTimeout,
-			MaxResponseHeaderBytes: maxHeaders,
-			// The engine bounds the attempts at a target; what it lets through
-			// does not wait for a connection, and finds one open.
-			MaxConnsPerHost:     64,
-			MaxIdleConnsPerHost: 32,
-			MaxIdleConns:        256,
-			IdleConnTimeout:     time.Minute,
-		},
+		dialer:    dialer,
+		transport: newTransport(dialer, &tls.Config{MinVersion: tls.VersionTLS12}),
+		agent:     "gavel/" + o.Version,
+		now:       o.Now,
 	}
+}
+
+func newTransport(dialer *net.Dialer, config *tls.Config) *http.Transport {
+	return &http.Transport{
+		Proxy:                  nil, // a proxy would resolve names behind the guard's back
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        config,
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    defaultTimeout,
+		MaxResponseHeaderBytes: maxHeaders,
+		// What a target sends before anybody reads it is kept in memory: of
+		// HTTP/2, up to 4 MiB for each answer if nothing is said.
+		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerConnection: 1 << 20, MaxReceiveBufferPerStream: maxAnswer},
+		// The engine bounds the attempts at a target; what it lets through
+		// does not wait for a connection, and finds one open.
+		MaxConnsPerHost:     64,
+		MaxIdleConnsPerHost: 32,
+		MaxIdleConns:        256,
+		IdleConnTimeout:     time.Minute,
+	}
+}
+
+// dial connects to an address for what is no HTTP. Only addresses that may be
+// called are.
+func (c *client) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return c.dialer.DialContext(ctx, network, address)
 }
 
 // over is the http.Client that sends through t: no redirects, no cookies, and
@@ -71,11 +89,14 @@ type answer struct {
 	long   bool
 }
 
-// do sends req once, and follows no redirect. Its error is ready for the engine
-// and names what, not the URL: that may hold credentials.
-func (c *client) do(req *http.Request, what string, hide secrets) (answer, error) {
+// do sends req once over t, and follows no redirect. Its error is ready for the
+// engine and names what, not the URL: that may hold credentials.
+func (c *client) do(t http.RoundTripper, req *http.Request, what string, hide secrets) (answer, error) {
 	req.Header.Set("User-Agent", c.agent)
-	resp, err := c.transport.RoundTrip(req)
+	if hop := engine.Hop(req.Context()); hop != "" {
+		req.Header.Set(engine.HopHeader, hop)
+	}
+	resp, err := t.RoundTrip(req)
 	if err != nil {
 		return answer{}, unreachable(what, err, hide)
 	}

@@ -57,6 +57,12 @@ func fill(t *testing.T, file, page, name, what string) string {
 func table(params reflect.Type) string {
 	var b strings.Builder
 	b.WriteString("| key | is | means |\n|---|---|---|\n")
+	rows(&b, "", params)
+	return b.String()
+}
+
+// rows are those of a struct. The keys of a struct in it stand behind its own.
+func rows(b *strings.Builder, before string, params reflect.Type) {
 	for i := range params.NumField() {
 		f := params.Field(i)
 		marks := strings.Split(f.Tag.Get("gavel"), ",")
@@ -73,9 +79,19 @@ func table(params reflect.Type) string {
 		if words := f.Tag.Get("enum"); words != "" {
 			is = "`" + strings.ReplaceAll(words, ",", "`, `") + "`"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", f.Tag.Get("json"), is, means)
+		fmt.Fprintf(b, "| `%s%s` | %s | %s |\n", before, f.Tag.Get("json"), is, means)
+		if inner, ok := record(f.Type); ok {
+			rows(b, f.Tag.Get("json")+".", inner)
+		}
 	}
-	return b.String()
+}
+
+// record is the struct of parameters that t is, or points to.
+func record(t reflect.Type) (reflect.Type, bool) {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t, t.Kind() == reflect.Struct && t != reflect.TypeFor[engine.Secret]() && t != reflect.TypeFor[engine.Success]()
 }
 
 func typeWord(t reflect.Type) string {
@@ -86,6 +102,11 @@ func typeWord(t reflect.Type) string {
 		return "exact number"
 	case reflect.TypeFor[time.Duration]():
 		return "duration"
+	case reflect.TypeFor[engine.Success]():
+		return "list of whole numbers, or a condition"
+	}
+	if _, ok := record(t); ok {
+		return "map"
 	}
 	switch t.Kind() {
 	case reflect.Bool:
@@ -113,12 +134,19 @@ func TestKinds(t *testing.T) {
 			t.Errorf("action %q: no description, or listed twice", kind.Name)
 		}
 		names[kind.Name] = true
-		for _, of := range []reflect.Type{kind.Params, kind.Conn} {
-			for i := 0; of != nil && i < of.NumField(); i++ {
-				if f := of.Field(i); f.Tag.Get("json") == "" || f.Tag.Get("doc") == "" {
-					t.Errorf("%s: %s has no name or no description", kind.Name, f.Name)
-				}
-			}
+		described(t, kind.Name, kind.Params)
+		described(t, kind.Name, kind.Conn)
+	}
+}
+
+func described(t *testing.T, kind string, of reflect.Type) {
+	for i := 0; of != nil && i < of.NumField(); i++ {
+		f := of.Field(i)
+		if f.Tag.Get("json") == "" || f.Tag.Get("doc") == "" {
+			t.Errorf("%s: %s has no name or no description", kind, f.Name)
+		}
+		if inner, ok := record(f.Type); ok {
+			described(t, kind, inner)
 		}
 	}
 }

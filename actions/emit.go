@@ -12,7 +12,7 @@ import (
 
 const (
 	// maxHops is how many events may emit one another.
-	maxHops = 8
+	maxHops = engine.MaxHops
 	// maxEmitted is how many bytes of data an event may carry: rules that emit
 	// what they were sent, twice, would double it with every hop.
 	maxEmitted = 1 << 20

@@ -177,7 +177,7 @@ func TestCheckHTTP(t *testing.T) {
 		{map[string]any{"get": "/x", "headers": map[string]string{"Host": "x"}}, "", crm, "headers.Host: Host is set by gavel itself"},
 		{map[string]any{"get": "/x", "headers": map[string]string{"A b": "x"}}, "", crm, `headers.A b: "A b" is not a header name`},
 		{map[string]any{"get": "/x", "headers": map[string]string{"Authorization": "x"}}, "", crm, ""}, // package rules warns of it
-		{map[string]any{"get": "/x", "ok": []int{200, 99, 600}}, "", crm, "ok[1]: 99 is no final HTTP status; ok[2]: 600 is no final HTTP status"},
+		{map[string]any{"get": "/x", "ok": engine.Success{Statuses: []int{200, 99, 600}}}, "", crm, "ok[1]: 99 is no final HTTP status; ok[2]: 600 is no final HTTP status"},
 	} {
 		in := engine.CheckInput{With: tc.with, Dynamic: map[string]bool{tc.dynamic: true}}
 		if tc.conn != nil {

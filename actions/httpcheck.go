@@ -2,6 +2,7 @@ package actions
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -20,28 +21,64 @@ func checkHTTP(in engine.CheckInput) []engine.Complaint {
 	case 0:
 		f.complain("", "the request has no address", "give one of "+strings.Join(methods(), ", ")+": get: /leads/${participant.id}")
 	case 1:
+		checkMethod(in, given[0], f)
 		checkAddress(in, conn, given[0], f)
 	default:
 		f.complain(given[1], strings.Join(given, " and ")+" are given", "one request is one step")
 	}
-	if given := givenOf(in, "json", "form", "body"); len(given) > 1 {
-		f.complain(given[1], "the body is given twice: "+strings.Join(given, " and "), "use one of json, form and body")
-	}
+	checkBody(in, f)
 	headers, _ := asMap(in.With["headers"])
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		if problem := headerProblem(name, fmt.Sprint(headers[name])); problem != "" {
 			f.complain("headers."+name, problem, "")
 		}
 	}
-	for i, status := range asList(in.With["ok"]) {
-		if n, ok := asInt(status); !ok || n < 200 || n > 599 {
-			f.complain(fmt.Sprintf("ok[%d]", i), fmt.Sprintf("%v is no final HTTP status", status), "statuses go from 200 to 599")
+	ok, _ := in.With["ok"].(engine.Success)
+	for i, status := range ok.Statuses {
+		if status < 200 || status > 599 {
+			f.complain(fmt.Sprintf("ok[%d]", i), fmt.Sprintf("%d is no final HTTP status", status), "statuses go from 200 to 599")
 		}
+	}
+	if n, given := asInt(in.With["redirects"]); given && (n < 0 || n > maxRedirects) {
+		f.complain("redirects", fmt.Sprintf("redirects is %d", n), fmt.Sprintf("0 to %d redirects can be followed", maxRedirects))
 	}
 	if conn != nil {
 		conn.check(f)
 	}
 	return f.all
+}
+
+// checkMethod looks at the method beside an address.
+func checkMethod(in engine.CheckInput, address string, f *findings) {
+	if address != "url" {
+		if len(givenOf(in, "method")) > 0 {
+			f.complain("method", "method is for url, and "+address+" names its own", "leave method out, or write url: instead of "+address+":")
+		}
+		return
+	}
+	method, _ := in.With["method"].(string)
+	if in.Dynamic["method"] {
+		return
+	}
+	if problem := methodProblem(method); problem != "" {
+		f.complain("method", problem, "method: PROPFIND, beside url:")
+	}
+}
+
+func checkBody(in engine.CheckInput, f *findings) {
+	if given := givenOf(in, bodies()...); len(given) > 1 {
+		f.complain(given[1], "the body is given twice: "+strings.Join(given, " and "), "use one of "+strings.Join(bodies(), ", "))
+	}
+	fields, _ := asMap(in.With["multipart"])
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		value, err := json.Marshal(fields[name])
+		if err == nil {
+			_, _, err = partOf(name, value)
+		}
+		if err != nil {
+			f.complain("multipart."+name, err.Error(), name+": { filename: report.csv, type: text/csv, text: … }")
+		}
+	}
 }
 
 // check looks for credentials that cannot be meant so. None is quoted.
@@ -61,6 +98,84 @@ func (c *httpConn) check(f *findings) {
 	}
 	if !c.Password.IsZero() && c.User == "" {
 		f.warn(aboutConn, "the connection has a password without a user, so it is not sent", "add user:, or give a token as bearer:")
+	}
+	if c.OAuth != nil {
+		c.checkOAuth(f)
+	}
+	if c.TLS != nil {
+		c.checkTLS(f)
+	}
+	if c.Sign != nil {
+		c.checkSign(f)
+	}
+}
+
+func (c *httpConn) checkOAuth(f *findings) {
+	twice := ""
+	for name := range c.Headers {
+		if strings.EqualFold(name, "Authorization") {
+			twice = "a header Authorization"
+		}
+	}
+	switch {
+	case !c.Bearer.IsZero():
+		twice = "bearer"
+	case c.User != "" || !c.Password.IsZero():
+		twice = "user and password"
+	}
+	if twice != "" {
+		f.complain(aboutConn+".oauth", "the connection has oauth and "+twice+", and a request has one Authorization", "keep one of them")
+	}
+	u, err := url.Parse(c.OAuth.TokenURL)
+	switch at := aboutConn + ".oauth.token_url"; {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil:
+		f.complain(at, "token_url is not a URL such as https://login.example.com/oauth2/token", "name and password go into client_id and client_secret")
+	case u.Scheme == "http" && !nearby(u.Hostname()):
+		f.complain(at, "client_secret would go to "+u.Host+" without TLS: anyone on the way can read it", "use https://")
+	}
+}
+
+func (c *httpConn) checkTLS(f *findings) {
+	t, at := c.TLS, aboutConn+".tls"
+	switch {
+	case *t == httpTLS{}:
+		f.complain(at, "the connection's tls says nothing", "give cert and key, or ca, or server_name")
+	case t.Cert.IsZero() != t.Key.IsZero():
+		f.complain(at, "the connection's tls has one of cert and key, and they belong together", "cert: file:/etc/gavel/crm.pem and key: credential:crm-key")
+	case strings.HasPrefix(c.Base, "http://"):
+		f.complain(at, "the connection has tls, and its base begins with http://", "use https://")
+	case webURL(t.Cert.Reveal()), webURL(t.Key.Reveal()), webURL(t.CA.Reveal()): // not looked up
+	default:
+		if _, err := t.config(); err != nil {
+			f.complain(at, err.Error(), "a certificate begins with -----BEGIN CERTIFICATE-----, a key with -----BEGIN PRIVATE KEY-----")
+		}
+	}
+}
+
+func (c *httpConn) checkSign(f *findings) {
+	s, at := c.Sign, aboutConn+".sign"
+	for name := range c.Headers {
+		if slices.ContainsFunc(s.headers(), func(of string) bool { return strings.EqualFold(of, name) }) {
+			f.complain(at, "the connection has a header "+name+", which is the one of its signature", "leave the header out")
+		}
+	}
+	switch {
+	case len(s.Secret) == 0:
+		f.complain(at, "the connection signs without a secret", "secret: env:CRM_SIGNING_SECRET")
+	case s.Scheme == signStandard && (s.Header != "" || s.Prefix != nil):
+		f.complain(at, "header and prefix are for hmac-sha256: standard-webhooks has headers of its own", "leave them out")
+	case s.Scheme == signStandard:
+		for _, secret := range s.Secret {
+			if !webURL(secret.Reveal()) && !standardSecret(secret.Reveal()) {
+				f.complain(at+".secret", errSignSecret.Error(), "echo whsec_$(openssl rand -base64 32)")
+			}
+		}
+	case len(s.Secret) > 1:
+		f.complain(at+".secret", "hmac-sha256 signs with one secret, and there are several", "change it at the target first, or use standard-webhooks")
+	default:
+		if problem := headerProblem(s.header(), s.prefix()); problem != "" {
+			f.complain(at, "the connection's sign: "+problem, "")
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -20,29 +21,64 @@ type logParams struct {
 	Fields  map[string]any `json:"fields" doc:"further values by name; in the line they stand under fields"`
 }
 
+type logConn struct {
+	File    string `json:"file" doc:"the name of a file in DATA/logs, such as meetings.jsonl; without one the lines go to gavel's own log"`
+	MaxSize int    `json:"max_size" doc:"how many MiB it may have before a new one is begun; default 10"`
+	Keep    int    `json:"keep" doc:"how many of the earlier ones are kept; default 5"`
+}
+
+// Journal writes a line with fields to the system's journal.
+type Journal func(message string, level slog.Level, fields map[string]string) error
+
 // logAction writes one structured line with the keys event, rule and run, and
-// the step's own fields in a group, where they cannot pass for ours.
-func logAction(to *slog.Logger) engine.ActionKind {
+// the step's own fields apart from these, where they cannot pass for ours.
+func logAction(o Options) engine.ActionKind {
+	files := &logFiles{dir: o.LogDir}
 	return engine.NewAction(engine.ActionKind{
-		Name:   "log",
-		Doc:    "writes a structured line to gavel's log",
-		Target: func(json.RawMessage, any) string { return "log" },
-	}, func(ctx context.Context, c engine.Call, _ *struct{}, p logParams) (engine.Result, error) {
+		Name: "log",
+		Doc:  "writes a structured line to gavel's log, or to a file",
+		Target: func(_ json.RawMessage, conn any) string {
+			if c, ok := conn.(*logConn); ok && c != nil && c.File != "" {
+				return c.File
+			}
+			return "log"
+		},
+		Check: checkLog,
+		Probe: func(_ context.Context, in engine.ProbeInput) []engine.Finding { return probeLog(files, in) },
+	}, func(ctx context.Context, c engine.Call, conn *logConn, p logParams) (engine.Result, error) {
 		fields, err := logFields(c.With)
 		if err != nil {
 			return engine.Result{}, permanent("log: fields is not a map")
 		}
-		event := ""
-		if c.Event != nil {
-			event = c.Event.ID
+		if conn != nil && conn.File != "" {
+			if err := files.write(conn, lineOf(c, p)); err != nil {
+				return engine.Result{}, fmt.Errorf("log: %w", err)
+			}
+			return engine.Result{Note: "logged to " + conn.File}, nil
 		}
-		attrs := []slog.Attr{slog.String("event", event), slog.String("rule", c.Rule), slog.String("run", c.Run)}
-		if len(fields) > 0 {
-			attrs = append(attrs, slog.GroupAttrs("fields", fields...))
-		}
-		to.LogAttrs(ctx, logLevel(p.Level), visible(p.Message), attrs...)
+		o.writeLine(ctx, c, p, fields)
 		return engine.Result{Note: "logged"}, nil
 	})
+}
+
+// writeLine writes to the journal if there is one, else to gavel's own log.
+func (o Options) writeLine(ctx context.Context, c engine.Call, p logParams, fields []slog.Attr) {
+	level := logLevel(p.Level)
+	if o.Journal != nil && o.Log.Enabled(ctx, level) && o.Journal(visible(p.Message), level, journalFields(c, fields)) == nil {
+		return
+	}
+	attrs := []slog.Attr{slog.String("event", eventID(c)), slog.String("rule", c.Rule), slog.String("run", c.Run)}
+	if len(fields) > 0 {
+		attrs = append(attrs, slog.GroupAttrs("fields", fields...))
+	}
+	o.Log.LogAttrs(ctx, level, visible(p.Message), attrs...)
+}
+
+func eventID(c engine.Call) string {
+	if c.Event == nil {
+		return ""
+	}
+	return c.Event.ID
 }
 
 func logLevel(word string) slog.Level {

@@ -22,7 +22,7 @@ func TestLogLines(t *testing.T) {
 		"json": func(b *bytes.Buffer) slog.Handler { return slog.NewJSONHandler(b, nil) },
 	} {
 		var out bytes.Buffer
-		kind := logAction(slog.New(handler(&out)))
+		kind := logAction(Options{Log: slog.New(handler(&out))})
 		r := rand.New(rand.NewSource(1))
 		text := func() string {
 			var s strings.Builder
@@ -70,7 +70,7 @@ func TestVisible(t *testing.T) {
 // A step's own fields cannot pass for ours.
 func TestFieldsAreApart(t *testing.T) {
 	var out bytes.Buffer
-	kind := logAction(slog.New(slog.NewJSONHandler(&out, nil)))
+	kind := logAction(Options{Log: slog.New(slog.NewJSONHandler(&out, nil))})
 	if _, err := kind.Do(t.Context(), engine.Call{Rule: "real", With: []byte(`{"message":"m","level":"error","fields":{"rule":"fake","level":"DEBUG"}}`)}); err != nil {
 		t.Fatal(err)
 	}

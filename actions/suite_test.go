@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/gavelhq/gavel/engine"
 )
@@ -59,6 +60,8 @@ type example struct {
 	Session    string                     `json:"session"`
 	Test       bool                       `json:"test"`
 	State      map[string]json.RawMessage `json:"state"`
+	Prices     map[string]engine.Prices   `json:"prices"` // of the rules
+	Before     string                     `json:"before"` // the month's total, when an entry is charged
 	Request    *request                   `json:"request"`
 	Response   *response                  `json:"response"`
 	Result     *engine.Result             `json:"result"`
@@ -127,7 +130,7 @@ func runExample(t *testing.T, name, file string) {
 	kind := builtin(&lines)[name]
 	res, err := kind.Do(t.Context(), engine.Call{Via: "team",
 		Key: "run-7/2", Attempt: 1, Run: "run-7", Rule: "long-session", Revision: "a41f9c2", Step: "2", Now: noon,
-		Event: x.Event, Session: x.Session, With: x.With, Conn: connOf(t, kind, x.Connection), State: stateOf(x.State), Billable: !x.Test,
+		Event: x.Event, Session: x.Session, With: x.With, Conn: connOf(t, kind, x.Connection), State: stateOf(x.State), Billable: !x.Test, Billing: engine.Billing{Prices: x.Prices},
 	})
 	if diff := cmp.Diff(x.Request, got); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
@@ -146,12 +149,25 @@ func runExample(t *testing.T, name, file string) {
 		t.Fatal(err)
 	}
 	delete(res.Headers, "date")
+	for i := range res.Entries {
+		if err := res.Entries[i].Charge(&res.Entries[i], x.Before); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if res.Told != nil {
+		res.Note, res.Body = res.Told(res.Entries)
+	}
 	for i := range x.Result.Emit {
 		x.Result.Emit[i].Raw = x.Raw
 	}
-	if diff := cmp.Diff(*x.Result, res, cmp.Transformer("JSON", plainJSON), cmp.Transformer("empty", noEmptyMap)); diff != "" {
+	if diff := cmp.Diff(*x.Result, res, noFunctions(), cmp.Transformer("JSON", plainJSON), cmp.Transformer("empty", noEmptyMap)); diff != "" {
 		t.Errorf("result (-want +got):\n%s", diff)
 	}
+}
+
+// noFunctions leaves out what the store calls.
+func noFunctions() cmp.Option {
+	return cmp.Options{cmpopts.IgnoreFields(engine.Result{}, "Told"), cmpopts.IgnoreFields(engine.Entry{}, "Charge", "Correct")}
 }
 
 func plainJSON(raw json.RawMessage) (v any) {
@@ -176,27 +192,53 @@ func connOf(t *testing.T, kind engine.ActionKind, from map[string]any) any {
 		return nil
 	}
 	conn := reflect.New(kind.Conn)
-	for i := range kind.Conn.NumField() {
-		v, given := from[kind.Conn.Field(i).Tag.Get("json")]
-		if !given {
-			continue
-		}
-		switch f := conn.Elem().Field(i); f.Interface().(type) {
-		case string:
-			f.SetString(v.(string))
-		case engine.Secret:
-			f.Set(reflect.ValueOf(engine.NewSecret(v.(string))))
-		case map[string]engine.Secret:
-			m := map[string]engine.Secret{}
-			for name, text := range v.(map[string]any) {
-				m[name] = engine.NewSecret(text.(string))
-			}
-			f.Set(reflect.ValueOf(m))
-		default:
-			t.Fatalf("connOf knows no %s", f.Type())
-		}
-	}
+	fillOf(t, conn.Elem(), from)
 	return conn.Interface()
+}
+
+// fillOf puts what JSON says into a field of a connection.
+func fillOf(t *testing.T, f reflect.Value, v any) {
+	t.Helper()
+	switch v := v.(type) {
+	case string:
+		if f.Type() == reflect.TypeFor[engine.Secret]() {
+			f.Set(reflect.ValueOf(engine.NewSecret(v)))
+			return
+		}
+		if f.Kind() == reflect.Pointer {
+			f.Set(reflect.New(f.Type().Elem()))
+			f = f.Elem()
+		}
+		f.SetString(v)
+	case float64:
+		f.SetInt(int64(v))
+	case []any:
+		f.Set(reflect.MakeSlice(f.Type(), len(v), len(v)))
+		for i := range v {
+			fillOf(t, f.Index(i), v[i])
+		}
+	case map[string]any:
+		if f.Kind() == reflect.Map {
+			f.Set(reflect.MakeMap(f.Type()))
+			for name, x := range v {
+				elem := reflect.New(f.Type().Elem()).Elem()
+				fillOf(t, elem, x)
+				f.SetMapIndex(reflect.ValueOf(name), elem)
+			}
+			return
+		}
+		if f.Kind() == reflect.Pointer {
+			f.Set(reflect.New(f.Type().Elem()))
+			f = f.Elem()
+		}
+		for i := range f.NumField() {
+			if x, given := v[f.Type().Field(i).Tag.Get("json")]; given {
+				fillOf(t, f.Field(i), x)
+			}
+		}
+	default:
+		t.Fatalf("fillOf knows no %T", v)
+	}
 }
 
 type stateOf map[string]json.RawMessage
