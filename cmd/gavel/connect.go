@@ -20,6 +20,9 @@ import (
 // socketPath is where a server on the data folder listens.
 func (a *app) socketPath() string { return filepath.Join(a.dataDir, "gavel.sock") }
 
+// logDir is where the files of log steps are.
+func (a *app) logDir() string { return filepath.Join(a.dataDir, "logs") }
+
 // connection is the API as a command sees it.
 type connection struct {
 	*web.Client

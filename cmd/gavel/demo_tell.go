@@ -237,7 +237,7 @@ func (d *demo) summary(ctx context.Context) error {
 	}
 	minutes, cents := 0, int64(0)
 	from := d.tally.began.Add(-24 * time.Hour)
-	err = d.api.Usage(ctx, from, from.Add(72*time.Hour), func(e engine.Entry) error {
+	err = d.api.Usage(ctx, web.UsageQuery{From: from, To: from.Add(72 * time.Hour)}, func(e engine.Entry) error {
 		n, err := strconv.Atoi(e.Quantity) // the demo's are whole
 		if err == nil && e.Meter == "meeting_minutes" {
 			minutes += n

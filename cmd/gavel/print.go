@@ -107,6 +107,9 @@ type column[T any] struct {
 // state is a cell with a sign and a colour.
 type state string
 
+// figure is a number as text: on a terminal its digits stand below each other.
+type figure string
+
 // marked is text with a note that is for people only.
 type marked struct{ text, note string }
 
@@ -206,12 +209,33 @@ func printCSV[T any](w io.Writer, rows []T, columns []column[T]) error {
 }
 
 // harmless makes text that a spreadsheet would run as a formula plain text, by
-// an apostrophe in front. https://owasp.org/www-community/attacks/CSV_Injection
+// an apostrophe in front. A program that takes ; or a tab for what separates
+// cells, or a line break for their end, sees further beginnings within the text.
+// https://owasp.org/www-community/attacks/CSV_Injection
 func harmless(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r\n", rune(s[0])) {
-		return "'" + s
+	var b strings.Builder
+	begins := true // of a cell
+	for i, r := range s {
+		if begins && opensFormula(s[i:]) {
+			b.WriteByte('\'')
+		}
+		b.WriteRune(r)
+		begins = strings.ContainsRune(";\t\r\n|", r)
 	}
-	return s
+	return b.String()
+}
+
+// opensFormula reports whether a cell with this text could be taken for a
+// formula: what cannot be seen in front of it may be cut off.
+func opensFormula(s string) bool {
+	if s = strings.TrimLeft(s, `"`); s != "" && strings.ContainsRune("\t\r\n\x00", rune(s[0])) {
+		return true
+	}
+	s = strings.TrimLeftFunc(s, func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
+	})
+	r, _ := utf8.DecodeRuneInString(s)
+	return strings.ContainsRune("=+-@\uFF1D\uFF0B\uFF0D\uFF20\uFE62\uFE63\uFE66\uFE6B\u2212", r)
 }
 
 // printTabs is for scripts: no header, no colour, exact times.
@@ -233,12 +257,15 @@ func printTable[T any](a *app, rows []T, columns []column[T]) error {
 	widths := make([]int, len(columns))
 	lines := make([][]string, len(rows)+1)
 	colors := make([][]string, len(rows)+1)
+	figures := make([]bool, len(columns))
 	for i, c := range columns {
 		lines[0] = append(lines[0], c.head)
 		colors[0] = append(colors[0], faint)
 		widths[i] = utf8.RuneCountInString(c.head)
 		for n, row := range rows {
-			cell, color := a.readable(c.cell(row))
+			value := c.cell(row)
+			_, figures[i] = value.(figure)
+			cell, color := a.readable(value)
 			cell = cut(cleanCell(cell), 60)
 			lines[n+1] = append(lines[n+1], cell)
 			colors[n+1] = append(colors[n+1], color)
@@ -248,9 +275,13 @@ func printTable[T any](a *app, rows []T, columns []column[T]) error {
 	for n, cells := range lines {
 		var b strings.Builder
 		for i, cell := range cells {
+			space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if figures[i] {
+				cell, space = space+cell, ""
+			}
 			b.WriteString(a.paint(a.out, colors[n][i], cell))
 			if i < len(cells)-1 {
-				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
+				b.WriteString(space + "  ")
 			}
 		}
 		if _, err := fmt.Fprintln(a.out, strings.TrimRight(b.String(), " ")); err != nil {
@@ -273,6 +304,8 @@ func exact(cell any) string {
 	case string:
 		return v
 	case state:
+		return string(v)
+	case figure:
 		return string(v)
 	case marked:
 		return v.text

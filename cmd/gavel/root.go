@@ -40,7 +40,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.serveCmd(), a.demoCmd(), a.validateCmd(), a.testCmd(), a.explainCmd(), a.diffCmd(), a.replayCmd(), a.reloadCmd(), a.sendCmd(), a.verifyCmd(),
 		a.eventsCmd(), a.sessionsCmd(), a.deliveriesCmd(), a.runsCmd(), a.rulesCmd(), a.billingCmd(), a.sourcesCmd(),
-		a.backupCmd(), a.restoreCmd(), a.storeCmd(), a.schemaCmd(), a.versionCmd(), a.completionCmd(), a.exitCodesTopic(),
+		a.doctorCmd(), a.slackCmd(), a.backupCmd(), a.restoreCmd(), a.storeCmd(), a.schemaCmd(), a.versionCmd(), a.completionCmd(), a.exitCodesTopic(),
 	)
 	group(root)
 	root.SetFlagErrorFunc(a.flagError)

@@ -136,7 +136,19 @@ func (a *app) heldReason(h engine.Held) string {
 	case h.Until.After(a.now()):
 		return fmt.Sprintf("waits: %s wants a pause until %s", h.Target, a.clock(h.Until))
 	}
-	return fmt.Sprintf("waits: %s is busy", h.Target)
+	text := fmt.Sprintf("waits: %s is busy", h.Target)
+	if h.Before > 0 {
+		text += fmt.Sprintf(", %s first", goes(h.Before))
+	}
+	return text
+}
+
+// goes is "1 run goes" or "12 runs go".
+func goes(n int) string {
+	if n == 1 {
+		return "1 run goes"
+	}
+	return fmt.Sprintf("%d runs go", n)
 }
 
 func (a *app) runsShowCmd() *cobra.Command {
@@ -411,7 +423,12 @@ func (a *app) retry(cmd *cobra.Command, c *connection, ids []string) error {
 			}
 			continue
 		}
-		a.printLine(a.out, "%s %s goes on, out of turn, at step %d of %s", a.mark("✓", "ok"), r.ID, r.At, r.Branch)
+		place := fmt.Sprintf("at step %d of %s", r.At, r.Branch)
+		if r.Held != nil {
+			a.printLine(a.out, "%s %s is ready again, %s, and %s", a.mark("✓", "ok"), r.ID, place, a.heldReason(*r.Held))
+			continue
+		}
+		a.printLine(a.out, "%s %s goes on, out of turn, %s", a.mark("✓", "ok"), r.ID, place)
 	}
 	switch {
 	case wrong == 1 && len(ids) == 1:

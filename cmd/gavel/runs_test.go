@@ -116,6 +116,8 @@ func TestHeldReason(t *testing.T) {
 		"waits: https://crm.example.com is down since 13:52:00":                         {Target: target, Down: true, Since: ago(8)},
 		"waits: https://crm.example.com wants a pause until 14:01:00":                   {Target: target, Until: in(1)},
 		"waits: https://crm.example.com is busy":                                        {Target: target},
+		"waits: https://crm.example.com is busy, 1 run goes first":                      {Target: target, Before: 1},
+		"waits: https://crm.example.com is busy, 12 runs go first":                      {Target: target, Before: 12},
 	} {
 		if got := a.runReason(web.Run{State: engine.RunRetrying, Held: &h}); got != want {
 			t.Errorf("got %s, want %s", got, want)

@@ -47,7 +47,7 @@ func TestScripts(t *testing.T) {
 		Setup:               setUpScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "until": until, "await": await, "signal": sendSignal, "mode": checkMode, "stale": leaveSocket,
-			"truncated": truncate,
+			"truncated": truncate, "slack": fakeSlack,
 		},
 	})
 }

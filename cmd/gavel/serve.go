@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -56,11 +57,14 @@ Whatever is not over yet keeps what it needs, and the ledger is kept for good.`,
 	f := cmd.Flags()
 	f.StringVar(&s.hooks, "hooks", ":6080", "`address` for webhooks")
 	f.StringSliceVar(&s.allowNet, "allow-net", nil, "internal `networks` that http steps may call, such as 10.0.0.0/8")
+	f.StringVar(&s.allowExec, "allow-exec", "", "`folder` of the programs that exec steps may start (default none)")
 	f.StringSliceVar(&s.proxies, "trusted-proxies", nil, "`networks` whose X-Forwarded-For is believed")
 	f.StringVar(&s.logFormat, "log-format", "auto", "`format`: auto (colours on a terminal, else json), text, json")
 	f.StringVar(&s.logLevel, "log-level", "info", "`level`: debug, info, warn, error")
 	f.IntVar(&s.workers, "workers", 256, "`number` of runs under way at once")
 	f.DurationVar(&s.sessionTimeout, "session-timeout", 24*time.Hour, "silence after which a session has ended: a `time`, at least 1m")
+	f.StringVar(&s.ledgerKey, "ledger-key", "", "private `key` that signs checkpoints of the ledger: a file, env:NAME or credential:NAME")
+	f.StringVar(&s.checkpoints, "checkpoints", "", "`file` that they are appended to, every hour and every 1,000 entries")
 	f.StringVar(&s.retention, "retention", "30d", "for how `long` what is over is kept: 30d, forever, or 30d,runs=90d")
 	return cmd
 }
@@ -69,10 +73,13 @@ Whatever is not over yet keeps what it needs, and the ledger is kept for good.`,
 type serveFlags struct {
 	hooks               string
 	allowNet, proxies   []string
+	allowExec           string
 	logFormat, logLevel string
 	workers             int
 	sessionTimeout      time.Duration
 	retention           string
+	ledgerKey           string
+	checkpoints         string
 }
 
 // serve runs the service until ctx ends.
@@ -82,6 +89,10 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 		return err
 	}
 	proxies, err := prefixes("trusted-proxies", f.proxies)
+	if err != nil {
+		return err
+	}
+	allowExec, err := programFolder(f.allowExec)
 	if err != nil {
 		return err
 	}
@@ -99,6 +110,10 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 	if err != nil {
 		return err
 	}
+	signer, err := a.newSigner(f.ledgerKey, f.checkpoints)
+	if err != nil {
+		return err
+	}
 	slog.SetDefault(log) // for libraries that log on their own
 	if a.getenv("GOGC") == "" {
 		// The heap is small beside any machine: collecting it half as often
@@ -113,8 +128,8 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 	}
 
 	s, err := a.newService(ctx, serviceOptions{
-		allowNet: allowNet, proxies: proxies, workers: f.workers, sessionTimeout: f.sessionTimeout, retention: retention,
-		limits: limits, log: log,
+		allowNet: allowNet, allowExec: allowExec, proxies: proxies, workers: f.workers, sessionTimeout: f.sessionTimeout, retention: retention,
+		limits: limits, signer: signer, log: log,
 	})
 	if err != nil {
 		return err
@@ -135,6 +150,24 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 	stop := s.onSignals(ctx)
 	defer stop()
 	return s.run(ctx, hooks, socket)
+}
+
+// programFolder is the absolute path of --allow-exec, "" if none is given.
+func programFolder(dir string) (string, error) {
+	if dir == "" {
+		return "", nil
+	}
+	path, err := filepath.Abs(dir)
+	if err == nil {
+		var info os.FileInfo
+		if info, err = os.Stat(path); err == nil && !info.IsDir() {
+			err = fmt.Errorf("%s is no folder", path)
+		}
+	}
+	if err != nil {
+		return "", fail(exitUsage, fmt.Errorf("--allow-exec: %w", err), "make the folder and put the programs into it, each executable")
+	}
+	return path, nil
 }
 
 // listenHooks listens for webhooks at address.

@@ -29,13 +29,16 @@ import (
 // serviceOptions are what a service is made of besides the app's flags.
 type serviceOptions struct {
 	allowNet []netip.Prefix
-	proxies  []netip.Prefix
-	workers  int
+	// allowExec is the folder of the programs of exec; "" is off.
+	allowExec string
+	proxies   []netip.Prefix
+	workers   int
 	// sessionTimeout is the silence after which a session has ended; 0: the
 	// store's default.
 	sessionTimeout time.Duration
 	retention      store.Retention
-	limits         limits // zero: ample
+	limits         limits  // zero: ample
+	signer         *signer // of the ledger; nil: nobody signs it
 	log            *slog.Logger
 }
 
@@ -46,6 +49,7 @@ type service struct {
 	log      *slog.Logger
 	notify   notifier
 	kinds    []engine.PlatformKind
+	actions  []engine.ActionKind
 	loader   *rulesLoader
 	store    *store.SQLite
 	engine   *engine.Engine
@@ -55,12 +59,14 @@ type service struct {
 	workers  int
 
 	retention store.Retention
+	signer    *signer // nil: nobody signs the ledger
 	stopping  atomic.Bool
 
 	reloading sync.Mutex // one reload at a time
 
 	mu        sync.Mutex // of what follows
 	set       *rules.Set
+	warnings  int             // of set
 	loaded    time.Time       // when set took over
 	switched  engine.Switched // what became of the timers then
 	refused   *web.ReloadReport
@@ -71,10 +77,14 @@ type service struct {
 // newService loads the rules, opens the store and puts everything together.
 // Nothing runs yet. The caller closes it.
 func (a *app) newService(ctx context.Context, o serviceOptions) (*service, error) {
-	s := &service{app: a, log: o.log, notify: notifier{o.log}, kinds: a.platforms(), started: a.now(), workers: o.workers, retention: o.retention}
-	acts := actions.Builtin(actions.Options{AllowNet: o.allowNet, Log: o.log, Version: version, Now: a.now})
+	s := &service{app: a, log: o.log, notify: notifier{o.log}, kinds: a.platforms(), started: a.now(), workers: o.workers, retention: o.retention, signer: o.signer}
+	acts := actions.Builtin(actions.Options{
+		AllowNet: o.allowNet, AllowExec: o.allowExec, Serving: true, Log: o.log, Journal: systemJournal(), LogDir: a.logDir(),
+		Version: version, Now: a.now,
+	})
+	s.actions = acts
 	s.loader = a.newLoader(a.rulesFile(), s.kinds, acts, false)
-	set, _, err := a.readRules(s.loader)
+	set, problems, err := a.readRules(s.loader)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +111,7 @@ func (a *app) newService(ctx context.Context, o serviceOptions) (*service, error
 			Bodies: o.limits.bodies, Log: o.log,
 			Fill: func(ev *engine.Event) error { return s.engine.Planner().Fill(ev) },
 		})
-		err = s.use(ctx, set)
+		err = s.use(ctx, set, len(problems))
 	}
 	if err != nil {
 		s.close()
@@ -116,7 +126,7 @@ func (a *app) newService(ctx context.Context, o serviceOptions) (*service, error
 }
 
 // use makes set the rules in force, or leaves everything as it was.
-func (s *service) use(ctx context.Context, set *rules.Set) error {
+func (s *service) use(ctx context.Context, set *rules.Set, warnings int) error {
 	s.mu.Lock()
 	before := s.set
 	s.mu.Unlock()
@@ -135,6 +145,7 @@ func (s *service) use(ctx context.Context, set *rules.Set) error {
 	if before == nil || before.Revision() != set.Revision() {
 		s.loaded, s.switched = s.app.now(), switched
 	}
+	s.warnings = warnings
 	s.set, s.refused, s.refusedAt = set, nil, time.Time{} // equal rules may hold new secrets
 	return nil
 }
@@ -153,7 +164,7 @@ func (s *service) run(ctx context.Context, hooks, socket net.Listener) error {
 	errorLog := slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
 	hookServer := triggers.Server("", s.endpoint.Handler())
 	hookServer.ErrorLog = errorLog
-	apiServer := &http.Server{Handler: withProfiles(s.api), ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 32 << 10, ErrorLog: errorLog}
+	apiServer := &http.Server{Handler: withProfiles(s.api), ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 32 << 10, ErrorLog: errorLog, ConnContext: withPeer}
 
 	asked := ctx // ends when somebody asks for it
 	ctx, cancel := context.WithCancelCause(asked)
@@ -181,6 +192,11 @@ func (s *service) run(ctx context.Context, hooks, socket net.Listener) error {
 			s.log.Warn("changes of the rules will not be noticed", "error", err, "hint", "reload by hand: gavel reload")
 		}
 	})
+	signing, signed := context.WithCancel(context.WithoutCancel(ctx))
+	defer signed()
+	if s.signer != nil {
+		work.Go(func() { s.signer.run(signing, s.store.Heads, s.log) })
+	}
 	work.Go(func() {
 		s.notify.watchdog(ctx, func(ctx context.Context) error { _, err := s.store.SourceStates(ctx); return err })
 	})
@@ -209,6 +225,7 @@ func (s *service) run(ctx context.Context, hooks, socket net.Listener) error {
 		os.Exit(exitFindings)
 	}
 	apiServer.Close()
+	signed() // nothing more is written
 	work.Wait()
 	s.log.Info("stopped")
 	if asked.Err() == nil {
@@ -312,7 +329,7 @@ func (s *service) Status() web.Status {
 	st := web.Status{
 		Version: readVersion().String(), State: "running", Started: s.started.UTC(), Hooks: s.hooks, Data: s.app.dataDir, Workers: s.workers,
 		Rules: web.RulesStatus{
-			File: s.loader.path, Revision: s.set.Revision(), Rules: s.set.Counts().Rules, Sources: s.set.Counts().Sources, Loaded: s.loaded.UTC(),
+			File: s.loader.path, Revision: s.set.Revision(), Rules: s.set.Counts().Rules, Sources: s.set.Counts().Sources, Warnings: s.warnings, Loaded: s.loaded.UTC(),
 			Timers: web.Timers{Kept: s.switched.Kept, Cancelled: s.switched.Cancelled, Rules: s.switched.Rules},
 		},
 		Refused: s.refused, RefusedAt: s.refusedAt.UTC(),
@@ -359,7 +376,7 @@ func (s *service) reload(ctx context.Context) web.ReloadReport {
 		// Mistakes in rules are seen later; deliveries refused now are lost.
 		err = fmt.Errorf("%s names no sources, so every delivery would be refused: is it only half written? to receive nothing, stop the server", s.loader.path)
 	default:
-		err = s.use(ctx, set)
+		err = s.use(ctx, set, len(problems))
 	}
 	report := web.ReloadReport{Accepted: err == nil && set != nil, Problems: problems}
 	if err != nil {

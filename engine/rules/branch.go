@@ -3,7 +3,6 @@ package rules
 import (
 	"fmt"
 	"maps"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -115,7 +114,7 @@ func (sr *stepReader) collect(n node, branch string) {
 		for _, c := range e.entries() {
 			switch {
 			case c.name() == "id" && c.Kind == yaml.ScalarNode && stepID.MatchString(c.Value):
-				sr.names = append(sr.names, namedSpot{c.Value, at, c})
+				sr.names = append(sr.names, namedSpot{c.Value, at, c, slices.ContainsFunc(e.entries(), func(e node) bool { return e.name() == billingName })})
 			case c.name() == "on_failure":
 				sr.collect(c, at.branchOf())
 			}
@@ -142,7 +141,7 @@ func (sr *stepReader) scopeAt(at spot) scope {
 	sc.failure = strings.Contains(at.branch, engine.BranchOnFailure)
 	sc.steps = make([]stepName, len(sr.names))
 	for i, s := range sr.names {
-		sc.steps[i] = stepName{id: s.id, known: s.spot.before(at)}
+		sc.steps[i] = stepName{id: s.id, known: s.spot.before(at), billing: s.billing}
 	}
 	return sc
 }
@@ -205,9 +204,6 @@ func (sr *stepReader) step(s *step, n node, at spot) {
 			}
 		case sr.actions[name] != nil:
 			acts = append(acts, e)
-		case slices.Contains(laterActions(), name):
-			notAvailable(e, fmt.Sprintf("%q", name))
-			acts = append(acts, node{})
 		default:
 			unknown = append(unknown, e)
 		}
@@ -216,9 +212,6 @@ func (sr *stepReader) step(s *step, n node, at spot) {
 	sr.readStepKeys(s, got, sc, at)
 	sr.unknownStepKeys(n, acts, unknown)
 	if len(acts) == 0 {
-		return
-	}
-	if acts[0].Node == nil {
 		return
 	}
 	s.node, s.action = acts[0], sr.actions[acts[0].name()]
@@ -232,7 +225,7 @@ func (sr *stepReader) unknownStepKeys(n node, acts, unknown []node) {
 		i := issue{Code: "unknown-action", What: fmt.Sprintf("unknown action %q", e.name()), Hint: sr.actionHint(e.name())}
 		if len(acts) > 0 {
 			i = issue{Code: "unknown-key", What: fmt.Sprintf("unknown key %q", e.name()), Hint: advice(e.name(), "keys of a step", stepKeys())}
-			if acts[0].Node != nil && find(sr.actions[acts[0].name()].params, e.name()) != nil {
+			if find(sr.actions[acts[0].name()].params, e.name()) != nil {
 				i.Hint = fmt.Sprintf("%s is a parameter of %s: indent it further than %s", e.name(), acts[0].name(), acts[0].name())
 			}
 		}
@@ -243,9 +236,7 @@ func (sr *stepReader) unknownStepKeys(n node, acts, unknown []node) {
 		n.missing("the step names no action", "add one of "+enumerate(sr.actionNames()))
 	case len(acts) > 1:
 		for _, e := range acts[1:] {
-			if e.Node != nil {
-				e.addAtKey(issue{Code: "two-actions", What: "a step names one action, this is the second", Hint: fmt.Sprintf("begin a step of its own: - %s: …", e.name())})
-			}
+			e.addAtKey(issue{Code: "two-actions", What: "a step names one action, this is the second", Hint: fmt.Sprintf("begin a step of its own: - %s: …", e.name())})
 		}
 	}
 }
@@ -358,10 +349,15 @@ func (sr *stepReader) readParams(s *step, n node, got map[string]node, p within)
 	} else {
 		s.via, c, connected = sr.connectionFor(n, a, "", n)
 	}
+	s.events = sr.events
+	if c != nil {
+		s.conn = c.value
+	}
 	broken, ok := sr.checkParams(s, n, params, c, p)
 	if s.waits() {
 		sr.checkWait(s, n, params)
 	}
+	sr.usePrices(s)
 	if connected {
 		sr.askAction(s, n, c, viaName, broken)
 	}
@@ -412,7 +408,7 @@ func (sr *stepReader) checkParams(s *step, n node, params map[string]node, c *co
 		if escape := s.action.Escape; want.escape && escape != nil {
 			here.escape = func(text string) string { return escape(want.name, text) }
 		}
-		if e.Kind == yaml.ScalarNode && !sr.scoped && hasTemplate(e.Value) {
+		if e.Kind == yaml.ScalarNode && !sr.scoped && (hasTemplate(e.Value) || want.shape.form == formSuccess) {
 			broken[want.name] = true // what it may name is not known
 			continue
 		}
@@ -420,6 +416,9 @@ func (sr *stepReader) checkParams(s *step, n node, params map[string]node, c *co
 		if !fine {
 			broken[want.name] = true
 			continue
+		}
+		if v.success != nil {
+			s.accepts = v.success
 		}
 		s.params = append(s.params, given{want.name, v, e})
 	}
@@ -433,26 +432,13 @@ func (sr *stepReader) askAction(s *step, n node, c *connection, via string, brok
 	if s.action.Check == nil || sr.o.stored {
 		return
 	}
-	in := engine.CheckInput{With: map[string]any{}, Dynamic: maps.Clone(broken), Text: map[string]string{}, When: sr.events}
-	for _, g := range s.params {
-		if g.value.loose {
-			in.Dynamic[g.name] = true
-			if g.node.Kind == yaml.ScalarNode {
-				in.Text[g.name] = g.node.Value
-			}
-			continue
-		}
-		p := find(s.action.params, g.name)
-		typed := reflect.New(s.action.Params.Field(p.index).Type).Elem()
-		if err := assign(typed, g.value.fixed); err != nil {
-			g.node.add(issue{Code: "wrong-type", What: fmt.Sprintf("%s: %s", g.node.what(), err)})
-			return
-		}
-		in.With[g.name] = typed.Interface()
+	in, wrong, err := s.known()
+	if err != nil {
+		wrong.node.add(issue{Code: "wrong-type", What: fmt.Sprintf("%s: %s", wrong.node.what(), err)})
+		return
 	}
-	if c != nil {
-		in.Conn = c.value
-	}
+	maps.Copy(in.Dynamic, broken)
+	in.Prices = sr.prices
 	if via != "" {
 		in.With["via"] = via
 	}
@@ -488,11 +474,18 @@ func (sr *stepReader) ofConnection(s *step, c *connection, param string, i issue
 	if of != "via" || !known {
 		return false
 	}
-	if n, given := c.nodes[setting]; given && n.Kind == yaml.ScalarNode {
-		n.add(i)
-		return true
+	setting, inner, nested := strings.Cut(setting, ".")
+	if n, given := c.nodes[setting]; given {
+		at = n
 	}
-	at.addAtKey(i)
+	if nested {
+		at = at.entry(inner)
+	}
+	if at.Kind == yaml.ScalarNode {
+		at.add(i)
+	} else {
+		at.addAtKey(i)
+	}
 	return true
 }
 

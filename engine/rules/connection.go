@@ -31,10 +31,6 @@ func (l *loader) readConnections(n node) {
 		switch {
 		case k.key.Tag == reported:
 			continue
-		case a == nil && slices.Contains(laterActions(), k.name()):
-			k.doc.hideBelow(k.Node)
-			notAvailable(k, "connections of kind "+k.name())
-			continue
 		case a == nil || a.Conn == nil:
 			k.doc.hideBelow(k.Node)
 			k.addAtKey(issue{Code: "unknown-kind", What: fmt.Sprintf("there are no connections of kind %q", k.name()), Hint: suggestion(k.name(), "kinds", kinds)})

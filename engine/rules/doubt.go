@@ -168,6 +168,9 @@ func (l *loader) doubtUnused() {
 		if strings.HasPrefix(name, "connection ") {
 			i.Hint = "remove it, or name it in a step by via:"
 		}
+		if kind == "meter" {
+			i.Hint = "remove it, or leave the price out of a billing step that counts it"
+		}
 		n.addAtKey(i)
 	}
 }

@@ -38,8 +38,9 @@ type table struct {
 // stepName is a step an expression may ask for. known: it comes before the
 // expression, so that its result can be used; otherwise naming it is an error.
 type stepName struct {
-	id    string
-	known bool
+	id      string
+	known   bool
+	billing bool // it has before and month
 }
 
 // scope says where an expression stands, and so what it sees.
@@ -48,6 +49,8 @@ type scope struct {
 	wire    bool     // when: is platform:wire-name. It sees what the mapped types see
 	steps   []stepName
 	failure bool // failure.* is there: on_failure
+	// answered: response is there: what the step at hand was answered.
+	answered bool
 	// hold: if: of a hold, evaluated later in the session. It sees session,
 	// room, source, lists, tables, windows.
 	hold bool
@@ -88,6 +91,7 @@ type input struct {
 	engine.MatchInput
 	steps   []engine.StepRecord
 	failure *engine.Failure
+	answer  *engine.StepRecord
 }
 
 // frame is what the expressions of one input share: the facts read so far,

@@ -71,7 +71,7 @@ func meeting() input {
 }
 
 func endScope() scope {
-	return scope{events: []string{engine.SessionEnded}, steps: []stepName{{"crm", true}, {"other", true}, {"late", false}}}
+	return scope{events: []string{engine.SessionEnded}, steps: []stepName{{id: "crm", known: true}, {id: "other", known: true}, {id: "late"}}}
 }
 
 func TestEval(t *testing.T) {

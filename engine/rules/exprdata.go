@@ -1,9 +1,11 @@
 package rules
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -127,7 +129,7 @@ func (f *frame) step(id string) *engine.StepRecord {
 }
 
 // stepRecord is steps.ID: it exists from the start.
-func stepRecord(id string) *record {
+func stepRecord(id string, billing bool) *record {
 	get := func(read func(*engine.StepRecord) any, otherwise any) func(any) any {
 		return func(v any) any {
 			if r, ok := v.(*engine.StepRecord); ok && r != nil {
@@ -141,12 +143,57 @@ func stepRecord(id string) *record {
 		return field{name: name, typ: t, get: get(read, otherwise), result: true}
 	}
 	states := oneOf(engine.StepPending, engine.StepDone, engine.StepSkipped, engine.StepFailed, engine.StepShadow, engine.StepUndecided)
-	return &record{name: "steps." + id, fields: []field{
+	rec := &record{name: "steps." + id, fields: []field{
 		{name: "state", typ: states, get: get(func(r *engine.StepRecord) any { return r.State }, engine.StepPending)},
 		result("status", wholeType(), func(r *engine.StepRecord) any { return r.Status }, 0),
 		result("body", unknownType(), func(r *engine.StepRecord) any { return decodeJSON(r.Body) }, nil).keep(),
 		result("headers", headers, func(r *engine.StepRecord) any { return headerMap(r.Headers) }, map[string]any{}).keep(),
 		result("error", textType(), func(r *engine.StepRecord) any { return r.Error }, ""),
+	}}
+	if billing {
+		number := typ{kind: kindFloat}
+		rec.fields = append(rec.fields,
+			result("before", number, func(r *engine.StepRecord) any { return total(r.Before) }, 0),
+			result("month", number, func(r *engine.StepRecord) any { return total(r.Month) }, 0))
+	}
+	return rec
+}
+
+// total is an exact decimal as a number to compare; a step that wrote nothing
+// has none, and 0 stands for it.
+func total(text string) any {
+	if n, err := strconv.Atoi(text); err == nil {
+		return n
+	}
+	f, _ := strconv.ParseFloat(text, 64) // the ledger has written it
+	return f
+}
+
+// totalOf finds an expression that is a total and nothing else.
+var totalOf = regexp.MustCompile(`^steps\.(\w+)\.(before|month)$`)
+
+// exactTotal is such an expression as text: a total can have more digits than a
+// number to compare.
+func (f *frame) exactTotal(src string) string {
+	m := totalOf.FindStringSubmatch(src)
+	r := f.step(m[1])
+	switch {
+	case r == nil:
+		return "0"
+	case m[2] == "before":
+		return cmp.Or(r.Before, "0")
+	}
+	return cmp.Or(r.Month, "0")
+}
+
+// responseRecord is what the step at hand was answered.
+func responseRecord() *record {
+	type R = engine.StepRecord
+	headers := typ{kind: kindMap, elem: &typ{kind: kindText}}
+	return &record{name: "response", fields: []field{
+		fact("status", wholeType(), func(r *R) any { return r.Status }),
+		fact("body", unknownType(), func(r *R) any { return decodeJSON(r.Body) }).keep(),
+		fact("headers", headers, func(r *R) any { return headerMap(r.Headers) }).keep(),
 	}}
 }
 
@@ -367,9 +414,9 @@ func (c *compiler) recordOf(v any) *record {
 		return failureRecord()
 	case *engine.StepRecord:
 		if v == nil {
-			return stepRecord("")
+			return stepRecord("", false)
 		}
-		return stepRecord(v.ID)
+		return stepRecord(v.ID, v.Action == billingName)
 	default:
 		return nil
 	}

@@ -171,7 +171,11 @@ func (k *checker) unknownField(name *ast.StringNode, bt typ) typ {
 	known := bt.rec.names()
 	if what == "" {
 		label := bt.rec.name
-		return k.report(name, issue{Code: "unknown-field", What: fmt.Sprintf("%s has no field %q", label, name.Value), Hint: suggestion(name.Value, "fields of "+label, known)})
+		i := issue{Code: "unknown-field", What: fmt.Sprintf("%s has no field %q", label, name.Value), Hint: suggestion(name.Value, "fields of "+label, known)}
+		if strings.HasPrefix(label, "steps.") && (name.Value == "before" || name.Value == "month") {
+			i.Hint = "before and month are known of billing steps: the customer's total of the meter in the month, without the step and with it"
+		}
+		return k.report(name, i)
 	}
 	i := issue{Code: "unknown-field", What: fmt.Sprintf("there is no %s %q", what, name.Value), Hint: suggestion(name.Value, bt.path, known)}
 	end := name.Location().To

@@ -21,7 +21,7 @@ func (k *checker) names() []string {
 		}
 	}
 	for name, known := range map[string]bool{
-		"steps": len(k.scope.steps) > 0, "failure": k.scope.failure,
+		"steps": len(k.scope.steps) > 0, "failure": k.scope.failure, "response": k.scope.answered,
 		"trigger": k.scope.trigger != nil, "expect": k.scope.trigger != nil,
 		"events": k.scope.gathered, "events_dropped": k.scope.gathered, "sessions": k.scope.schedule,
 	} {
@@ -93,6 +93,8 @@ func (k *checker) root(n *ast.IdentifierNode) (typ, bool) {
 		t.path, t.get = name, func(f *frame) any { return decodeJSON(f.in.Event.Raw) }
 		t.sure = k.sure[name]
 		return t, true
+	case name == "response" && k.scope.answered:
+		return typ{kind: kindRecord, rec: responseRecord(), path: name, get: func(f *frame) any { return f.in.answer }}, true
 	case name == "failure" && k.scope.failure:
 		return typ{kind: kindRecord, rec: failureRecord(), path: name, get: func(f *frame) any { return f.in.failure }}, true
 	case name == "lists":
@@ -112,7 +114,7 @@ func (k *checker) root(n *ast.IdentifierNode) (typ, bool) {
 	case name == "steps" && len(k.scope.steps) > 0:
 		for _, s := range k.scope.steps {
 			id := s.id
-			t := typ{kind: kindRecord, rec: stepRecord(id), get: func(f *frame) any {
+			t := typ{kind: kindRecord, rec: stepRecord(id, s.billing), get: func(f *frame) any {
 				if s := f.step(id); s != nil {
 					return s
 				}
@@ -271,6 +273,8 @@ func (k *checker) unknownName(n *ast.IdentifierNode) typ {
 		i.What, i.Hint = "there are no steps to ask for here", "give an earlier step an id"
 	case name == "failure":
 		i.What, i.Hint = "failure is known under on_failure only", ""
+	case name == "response":
+		i.What, i.Hint = "response is known in the condition of ok only", "under ok write it without ${ }; later steps know it by the id of its step: steps.ID.status"
 	case name == "trigger" || name == "expect":
 		i.What, i.Hint = name+" is known in the if of expect and under on_late only", "under then, the facts are those of the event that began the waiting"
 	case name == "events" || name == "events_dropped":

@@ -25,11 +25,11 @@ func expectScope() scope {
 func countScope(types ...string) scope { return scope{events: types, gathered: true} }
 
 func digestScope(only ...string) scope {
-	return scope{events: []string{engine.ParticipantJoined}, gathered: true, only: append([]string{}, only...), steps: []stepName{{"crm", true}}}
+	return scope{events: []string{engine.ParticipantJoined}, gathered: true, only: append([]string{}, only...), steps: []stepName{{id: "crm", known: true}}}
 }
 
 func scheduleScope() scope {
-	return scope{events: []string{engine.Scheduled}, schedule: true, steps: []stepName{{"crm", true}}}
+	return scope{events: []string{engine.Scheduled}, schedule: true, steps: []stepName{{id: "crm", known: true}}}
 }
 
 func emittedScope() scope { return scope{events: []string{engine.Emitted}, wire: true} }

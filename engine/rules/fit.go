@@ -21,6 +21,10 @@ func fit(x any, s shape, escape func(string) string, loc *time.Location) (any, e
 		return nil, fmt.Errorf("is not known, and %s is needed", s)
 	}
 	kind := kindOf(x)
+	if s.form == formList && kind != kindList {
+		one, err := fit(x, *s.elem, escape, loc)
+		return []any{one}, err
+	}
 	if !s.form.accepts(kind) && !(s.form == formDuration && kind == kindText) {
 		return nil, fmt.Errorf("is %s, and %s is needed", kindName(kind), s)
 	}

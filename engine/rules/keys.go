@@ -33,6 +33,8 @@ func sectionKeys() []keyDoc {
 			example: "{ rooms: { board: { channel: exec, limit: 90m } } }"},
 		{name: "windows", doc: "weekly times: windows.office is true during them", value: windowsSchema,
 			example: "{ office: mon-fri 08:00-20:00 }"},
+		{name: "prices", doc: "what a unit costs, by meter and currency, for billing steps without a price", value: (*schemaMaker).prices,
+			example: `{ meeting_minutes: { EUR: "0.004" } }`},
 		{name: "rules", doc: "what happens when", value: (*schemaMaker).rules},
 	}
 }
@@ -65,6 +67,14 @@ func platformSourceKeys() []keyDoc {
 
 func listFileKeys() []keyDoc {
 	return []keyDoc{{name: "file", doc: "a file beside the rules file, with one entry per line; # begins a comment", value: textSchema, example: "vips.txt", required: true}}
+}
+
+// tierKeys are the keys of a price that depends on how much there is.
+func tierKeys() []keyDoc {
+	return []keyDoc{
+		{name: "up_to", doc: "where it ends, in a customer's month of the meter; the last one needs none", value: limitSchema, example: "1000000"},
+		{name: "price", doc: "of a unit: an exact number", value: priceSchema, example: `"0.004"`, required: true},
+	}
 }
 
 // ruleDocs are the keys of a rule, in the order of the reference.

@@ -31,7 +31,7 @@ type httpTestParams struct {
 	Post    string            `json:"post" gavel:"escape"`
 	Headers map[string]string `json:"headers"`
 	JSON    any               `json:"json"`
-	OK      []int             `json:"ok"`
+	OK      engine.Success    `json:"ok"`
 	Follow  bool              `json:"follow"`
 	Every   time.Duration     `json:"every"`
 }
@@ -39,6 +39,14 @@ type httpTestParams struct {
 type httpTestConn struct {
 	Base    string                   `json:"base" gavel:"required" doc:"what every path is appended to"`
 	Headers map[string]engine.Secret `json:"headers"`
+	OAuth   *httpTestOAuth           `json:"oauth"`
+}
+
+type httpTestOAuth struct {
+	TokenURL string          `json:"token_url" gavel:"required"`
+	Secret   []engine.Secret `json:"secret" gavel:"required"`
+	Scopes   []string        `json:"scopes"`
+	Auth     string          `json:"auth" enum:"header,body"`
 }
 
 type logTestParams struct {

@@ -39,6 +39,7 @@ type loader struct {
 	docs      []*document
 	loc       *time.Location
 	defs      definitions
+	prices    map[string]engine.Prices // by meter
 	compiler  *compiler
 	actions   map[string]*action
 	platforms map[string]engine.PlatformKind
@@ -131,6 +132,7 @@ func newLoader(o Options) *loader {
 		actions:   map[string]*action{},
 		platforms: map[string]engine.PlatformKind{},
 		conns:     map[string]map[string]*connection{},
+		prices:    map[string]engine.Prices{},
 		givers:    map[string]node{}, inUse: map[string]bool{},
 	}
 	for _, k := range append([]engine.ActionKind{stopKind(), waitKind()}, o.Actions...) {
@@ -173,6 +175,7 @@ func (l *loader) read() {
 	each("lists", l.readLists)
 	each("tables", l.readTables)
 	each("windows", l.readWindows)
+	each("prices", l.readPrices)
 	l.compiler = newCompiler(l.defs)
 	each("sources", l.readSources)
 	l.checkPaths()
@@ -265,7 +268,7 @@ func (l *loader) use(n node, p *program, sc scope) {
 // set puts together what was read.
 func (l *loader) set(files []File) *Set {
 	s := &Set{
-		loc: l.loc, readsRaw: l.readsRaw, compiler: l.compiler, rules: l.rules, byID: map[string]*rule{}, byType: map[string][]*rule{}, byWire: map[string][]*rule{}, awaiting: map[string][]*rule{},
+		loc: l.loc, prices: l.prices, readsRaw: l.readsRaw, compiler: l.compiler, rules: l.rules, byID: map[string]*rule{}, byType: map[string][]*rule{}, byWire: map[string][]*rule{}, awaiting: map[string][]*rule{},
 		fields: map[string][]supply{}, conns: map[string]map[string]any{},
 	}
 	var kept saved

@@ -111,6 +111,18 @@ func (n node) entries() []node {
 	return all
 }
 
+// entry is the value of a key of a map, or n itself without such a key.
+func (n node) entry(name string) node {
+	if n.Kind == yaml.MappingNode {
+		for _, e := range n.entries() {
+			if e.name() == name {
+				return e
+			}
+		}
+	}
+	return n
+}
+
 // add reports i at the value; Offset and Width are characters into a scalar,
 // a Width of 0 marks all of it.
 func (n node) add(i issue) {

@@ -20,6 +20,7 @@ const (
 	formTime
 	formDecimal
 	formSecret
+	formSuccess
 	formAny
 	formList
 	formMap
@@ -121,6 +122,8 @@ func shapeOf(t reflect.Type) shape {
 		return shape{form: formDecimal}
 	case reflect.TypeFor[engine.Secret]():
 		return shape{form: formSecret}
+	case reflect.TypeFor[engine.Success]():
+		return shape{form: formSuccess}
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -160,6 +163,8 @@ func (s shape) String() string {
 		return "an exact number"
 	case formSecret:
 		return "a reference to a secret"
+	case formSuccess:
+		return "a list of statuses, or a condition"
 	case formList:
 		return "a list"
 	case formMap, formRecord:

@@ -65,7 +65,7 @@ func reachable(c *compiler) string {
 			}
 		}
 	}
-	for _, r := range []*record{stepRecord("ID"), failureRecord(), c.tables["rooms"]} {
+	for _, r := range []*record{stepRecord("ID", true), failureRecord(), c.tables["rooms"]} {
 		collect(records, r)
 	}
 	for _, name := range sortedKeys(records) {

@@ -122,7 +122,7 @@ func factTable() string {
 	for _, name := range groupNames() {
 		list(name, groups()[name].rec)
 	}
-	list("steps.ID", stepRecord("ID"))
+	list("steps.ID", stepRecord("ID", true))
 	list("failure", failureRecord())
 	return b.String()
 }

@@ -61,14 +61,6 @@ func (r *rule) steps() int {
 	return n
 }
 
-// laterActions are actions of later versions of the format.
-func laterActions() []string { return []string{"email", "exec"} }
-
-// notAvailable reports one of them.
-func notAvailable(n node, what string) {
-	n.addAtKey(issue{Code: "not-available", What: what + " is not available yet in this version", Hint: "remove it"})
-}
-
 // maxID bounds ids, which stand in every message, run and entry of a rule.
 const maxID = 100
 

@@ -146,6 +146,20 @@ func listsSchema(m *schemaMaker) *schema {
 	return named(bareName.String(), wordMessage, list)
 }
 
+func (m *schemaMaker) prices() *schema {
+	tier := m.def("tier", func() *schema {
+		s := m.object(tierKeys())
+		s.Description = "a part of a customer's month"
+		return s
+	})
+	price := priceSchema(m).also("array")
+	price.Description = "the price of a unit, or several by quantity"
+	price.MinItems, price.Items = 1, tier
+	meter := named(currencyForm.String(), "a currency by ISO 4217, such as USD or EUR", price)
+	meter.Description = "prices by currency; none: it is only counted"
+	return named(entire(noBraces), noTemplateHere, meter)
+}
+
 // wordMessage is about names that expressions use.
 const wordMessage = "expressions use the name as a word: letters, digits and _ only"
 

@@ -22,7 +22,7 @@ import (
 func structural() []string {
 	return strings.Fields(`
 		bad-address bad-duration bad-name bad-path bad-reference bad-size bad-window empty-value float-decimal
-		missing-key nested-on-failure no-session not-a-list not-a-map not-a-shadow not-available nothing-expected
+		missing-key nested-on-failure no-session not-a-list not-a-map not-a-shadow nothing-expected
 		nothing-to-hold out-of-range refused-key secret-in-file secret-in-step template-here template-in-expression
 		two-actions two-timers two-ways unknown-action unknown-event unknown-fact unknown-key unknown-kind
 		unknown-platform unknown-version unknown-word wrong-type`)
@@ -41,7 +41,7 @@ func beyondSchema() map[string]string {
 			wrong-arguments`,
 		"what stands in another place of the file, or in another file": `
 			defined-twice list-file missing-comma mixed-column never-emitted never-late never-met never-reached never-repeats never-sent
-			no-effect no-rules no-sources same-path same-rule shadowed-word two-meanings unknown-connection unknown-rule
+			no-effect no-rules no-sources same-path same-rule shadowed-word tier-order two-meanings unknown-connection unknown-rule
 			unknown-source unknown-window unsigned-billing unused`,
 		"what the world outside says: secrets, time zones, calendars, the action itself": `
 			bad-schedule doubted-by-action ignored-file looks-secret refused-by-action secret-unset short-secret source-refused

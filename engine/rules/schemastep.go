@@ -48,7 +48,7 @@ func (m *schemaMaker) step(onFailure bool) *schema {
 // action is what stands behind the name of an action: its parameters, or the
 // main one alone.
 func (m *schemaMaker) action(a *action) *schema {
-	s := m.record(a.params, a.Conn != nil)
+	s := m.record(a.params, a.Conn != nil, m.filled)
 	if main := a.main(); main != nil {
 		s = m.orMain(*main, s)
 	}
@@ -77,10 +77,10 @@ func (m *schemaMaker) orMain(p param, all *schema) *schema {
 
 // record is a map with these parameters. What a connection may hold a default
 // for need not be there.
-func (m *schemaMaker) record(params []param, connected bool) *schema {
+func (m *schemaMaker) record(params []param, connected bool, value func(param) *schema) *schema {
 	s := &schema{Type: types{"object"}, Properties: map[string]*schema{}, Additional: nothing()}
 	for _, p := range params {
-		s.Properties[p.name] = m.filled(p)
+		s.Properties[p.name] = value(p)
 		if p.required && !(p.inherit && connected) {
 			s.Required = append(s.Required, p.name)
 		}
@@ -120,13 +120,18 @@ func (m *schemaMaker) value(of shape, enum []string, fixed bool) *schema {
 		return filledIn(&schema{Type: types{"integer"}}, `write an exact number: "0.004"`, fixed, inner(decimalText))
 	case formSecret:
 		return reference()
+	case formSuccess:
+		return &schema{AnyOf: []*schema{m.listOf(shape{form: formWhole}, nil, fixed), expression()}}
 	case formList:
 		return m.listOf(*of.elem, enum, fixed)
 	case formMap:
 		s := &schema{Type: types{"object"}, PropertyNames: plainKeys(), Additional: m.value(*of.elem, nil, fixed)}
 		return filledIn(s, "write its entries below it", fixed)
 	case formRecord:
-		return filledIn(m.record(of.fields, false), "write its entries below it", fixed)
+		if fixed {
+			return m.record(of.fields, false, m.fixed)
+		}
+		return filledIn(m.record(of.fields, false, m.filled), "write its entries below it", false)
 	}
 	return m.def("value", m.anyValue)
 }

@@ -12,6 +12,20 @@ func scalars() types { return types{"string", "number", "boolean"} }
 
 func textSchema(*schemaMaker) *schema { return &schema{Type: scalars()} }
 
+// priceSchema is an exact number that is not negative.
+func priceSchema(*schemaMaker) *schema {
+	s := formed(entire(`\d{1,30}(?:\.\d{1,30})?`), `write an exact number: "0.004"`, "integer")
+	s.Minimum = new(int64(0))
+	return s
+}
+
+// limitSchema is the end of a tier.
+func limitSchema(m *schemaMaker) *schema {
+	s := priceSchema(m)
+	s.Minimum = new(int64(1))
+	return s
+}
+
 func flagSchema(*schemaMaker) *schema { return &schema{Type: types{"boolean"}} }
 
 func versionSchema(*schemaMaker) *schema { return &schema{Type: types{"integer"}, Const: 1} }

@@ -15,6 +15,7 @@ type Set struct {
 	text     []byte
 	paths    []string
 	loc      *time.Location
+	prices   map[string]engine.Prices
 	readsRaw bool
 	compiler *compiler // of conditions that are not the rules' own: see Condition
 	rules    []*rule
@@ -290,8 +291,25 @@ func (s *Set) Step(r *engine.Run, in engine.MatchInput, now time.Time) (call eng
 	return call, true, err
 }
 
+// Accepts evaluates the condition that the step at r.Branch and r.At has for its
+// answer.
+func (s *Set) Accepts(r *engine.Run, in engine.MatchInput) func(engine.Result) (bool, error) {
+	have, ok := s.byID[r.Rule]
+	if !ok || r.At < 0 || r.At >= len(have.branches[r.Branch]) || have.branches[r.Branch][r.At].accepts == nil {
+		return nil
+	}
+	accepts := have.branches[r.Branch][r.At].accepts
+	return func(res engine.Result) (yes bool, err error) {
+		defer recovered(&err)
+		answer := &engine.StepRecord{Status: res.Status, Body: res.Body, Headers: res.Headers}
+		v, err := accepts.eval(input{MatchInput: in, steps: r.Steps, failure: r.Failure, answer: answer})
+		yes, _ = v.(bool)
+		return yes, err
+	}
+}
+
 // Billing is what the rules say of the ledger.
-func (s *Set) Billing() engine.Billing { return engine.Billing{Zone: s.loc} }
+func (s *Set) Billing() engine.Billing { return engine.Billing{Zone: s.loc, Prices: s.prices} }
 
 // RuleFailure reports whether the rule has an on_failure branch.
 func (s *Set) RuleFailure(rule string) bool {

@@ -18,8 +18,11 @@ type step struct {
 	id        string // given, or its position
 	action    *action
 	via       string
+	conn      any      // of via, nil without one
+	events    []string // of which types its rule is here
 	ifs       []condition
 	params    []given
+	accepts   *program        // whether an answer is a success; nil: its action knows
 	with      json.RawMessage // rendered already, if nothing is to be filled in
 	retry     engine.Retry
 	timeout   time.Duration
@@ -96,9 +99,10 @@ func (s spot) branchOf() string {
 
 // namedSpot is a step id with its place.
 type namedSpot struct {
-	id   string
-	spot spot
-	node node
+	id      string
+	spot    spot
+	node    node
+	billing bool
 }
 
 // settle renders a step without ${…} once and for all.

@@ -20,6 +20,7 @@ type part struct {
 	literal string
 	src     string
 	program *program
+	total   bool // see exactTotal
 }
 
 // whole is the program of a text that is nothing but one ${…}: its value keeps
@@ -165,7 +166,8 @@ func (l *loader) template(n node, text string, p within, w want) *template {
 			ok = false
 			continue
 		}
-		t.parts = append(t.parts, part{src: strings.TrimSpace(x.text), program: program})
+		src := strings.TrimSpace(x.text)
+		t.parts = append(t.parts, part{src: src, program: program, total: totalOf.MatchString(src)})
 	}
 	if !ok {
 		return nil
@@ -240,6 +242,9 @@ func (t *template) text(f *frame, escape func(string) string) (string, error) {
 			return "", fmt.Errorf("${%s}: %w", p.src, err)
 		}
 		s, err := t.insert(p, v)
+		if p.total && err == nil {
+			s = f.exactTotal(p.src)
+		}
 		if err != nil {
 			return "", fmt.Errorf("${%s}: %w", p.src, err)
 		}

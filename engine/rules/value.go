@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -33,6 +34,8 @@ type value struct {
 	keys   []string // of a map, with their values in list
 	loose  bool     // has a ${…} somewhere
 	escape func(text string) string
+	// success is the condition of a Success.
+	success *program
 }
 
 // decimalText is an exact number as text.
@@ -58,6 +61,8 @@ func (l *loader) value(n node, s shape, enum []string, p within) (value, bool) {
 	case s.form == formSecret:
 		v.fixed = l.secret(n)
 		return v, true
+	case s.form == formSuccess:
+		return l.successValue(n, p)
 	}
 	before := len(l.out.found)
 	if !n.isScalar(s.String() + " belongs here") {
@@ -67,6 +72,32 @@ func (l *loader) value(n node, s shape, enum []string, p within) (value, bool) {
 		return v, false
 	}
 	return l.scalarValue(n, v, p)
+}
+
+var statusClass = regexp.MustCompile(`^[1-5][xX]{2}$`)
+
+// successValue is a list of statuses, or a condition on the answer.
+func (l *loader) successValue(n node, p within) (v value, ok bool) {
+	text := n.Kind == yaml.ScalarNode && n.Tag == "!!str"
+	switch {
+	case text && statusClass.MatchString(n.Value):
+		below, _ := strconv.Atoi(n.Value[:1])
+		n.add(issue{Code: "syntax-error", What: fmt.Sprintf("%s is no status", n.Value), Hint: fmt.Sprintf("write a condition: response.status >= %d00 and response.status < %d00", below, below+1)})
+		return v, false
+	case text && !hasTemplate(n.Value):
+		sc := p.scope
+		sc.answered = true
+		program := l.compile(n, n.Value, 0, sc, wantBool)
+		return value{fixed: engine.Success{If: n.Value}, success: program}, program != nil
+	}
+	v, ok = l.value(n, shape{form: formList, elem: &shape{form: formWhole}}, nil, p)
+	if !ok || v.loose {
+		return v, ok
+	}
+	var s engine.Success
+	err := assign(reflect.ValueOf(&s.Statuses).Elem(), v.fixed)
+	v.fixed = s
+	return v, err == nil
 }
 
 // onlyTemplate reports whether text is nothing but one ${…}.
@@ -94,7 +125,11 @@ func (l *loader) mapValue(n node, v value, p within) (value, bool) {
 	ok := true
 	v.keys = []string{}
 	if v.form == formRecord {
-		got := n.fields("keys of "+n.name(), names(v.fields))
+		read, inConnection := n.fields, p.static != ""
+		if inConnection {
+			read = n.secretFields
+		}
+		got := read("keys of "+n.name(), names(v.fields))
 		for _, f := range v.fields {
 			e, given := got[f.name]
 			if !given {
@@ -104,9 +139,12 @@ func (l *loader) mapValue(n node, v value, p within) (value, bool) {
 				}
 				continue
 			}
+			if inConnection && f.shape.form == formText {
+				l.leaks(e)
+			}
 			x, fine := l.value(e, f.shape, f.enum, p)
 			v.add(f.name, x)
-			ok = ok && fine
+			ok = ok && fine && (!inConnection || l.noReference(e, f.shape))
 		}
 		return v.settle(), ok
 	}
@@ -261,7 +299,13 @@ func anyValue(n node, literal string, quoted bool) (any, bool) {
 }
 
 // accepts reports whether the result of an expression of that static type can
-// fit. What is not known before it runs is checked then.
+// fit. A single value is a list of one.
+func (s shape) accepts(k valueKind) bool {
+	return s.form.accepts(k) || s.form == formList && s.elem.form.accepts(k)
+}
+
+// accepts reports the same of a form. What is not known before it runs is
+// checked then.
 func (f form) accepts(k valueKind) bool {
 	switch {
 	case k == kindUnknown || f == formAny:
@@ -302,7 +346,7 @@ func (l *loader) filledValue(n node, v value, p within) (value, bool) {
 		return v, false
 	}
 	program := v.text.whole()
-	if program == nil || v.form.accepts(program.kind()) {
+	if program == nil || v.accepts(program.kind()) {
 		l.doubtText(n, v, program)
 		return v, true
 	}

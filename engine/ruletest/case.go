@@ -231,12 +231,6 @@ func (p *play) answer(_ *engine.Run, call engine.Call) (engine.Result, error) {
 	case a.Error != "":
 		return engine.Result{}, errors.New(a.Error)
 	}
-	action := p.stage.store.runs[call.Run].Call.Action
-	if kind := p.env.kind(action); kind.Answered != nil {
-		if err := kind.Answered(call.With, a.Status); err != nil {
-			return engine.Result{}, err
-		}
-	}
 	res := engine.Result{Status: a.Status, Headers: a.Headers}
 	if a.Body != nil {
 		body, err := json.Marshal(a.Body)
@@ -244,6 +238,12 @@ func (p *play) answer(_ *engine.Run, call engine.Call) (engine.Result, error) {
 			return engine.Result{}, engine.Permanent(err)
 		}
 		res.Body = body
+	}
+	action := p.stage.store.runs[call.Run].Call.Action
+	if kind := p.env.kind(action); kind.Answered != nil {
+		if err := kind.Answered(call, res); err != nil {
+			return engine.Result{}, err
+		}
 	}
 	return res, nil
 }

@@ -52,8 +52,8 @@ func testKinds(t testing.TB) []engine.ActionKind {
 	}
 	return []engine.ActionKind{
 		{Name: "slack", Params: reflect.TypeFor[slackParams](), Conn: reflect.TypeFor[slackConn](), Do: never},
-		{Name: "http", Params: reflect.TypeFor[httpParams](), Do: never, Answered: func(_ json.RawMessage, status int) error {
-			switch {
+		{Name: "http", Params: reflect.TypeFor[httpParams](), Do: never, Answered: func(_ engine.Call, res engine.Result) error {
+			switch status := res.Status; {
 			case status >= 500:
 				return fmt.Errorf("status %d", status)
 			case status >= 400:

@@ -110,7 +110,7 @@ func (r *Rehearsal) End(until time.Time) error {
 	for _, acts := range r.side.acts { // those that waited have come last
 		slices.SortStableFunc(acts, func(a, b *act) int { return a.created.Compare(b.created) })
 	}
-	for _, e := range m.entries {
+	for _, e := range m.ledger.entries {
 		r.side.entries[e.Run] = append(r.side.entries[e.Run], e)
 	}
 	return nil

@@ -78,16 +78,13 @@ func (s *side) bill(run *engine.Run) {
 		}
 		res, err := kind.Do(context.Background(), engine.Call{
 			Run: run.ID, Rule: run.Rule, Session: run.Session, With: rec.With, Now: rec.Started, Billable: true,
-			Event: &engine.Event{ID: run.Event, Source: run.Source, Tenant: run.Tenant},
+			Event: &engine.Event{ID: run.Event, Source: run.Source, Tenant: run.Tenant, Time: run.Created}, Billing: s.set.Billing(),
 		})
 		if err != nil { // it failed when it ran, too
 			continue
 		}
-		for _, e := range res.Entries {
-			if key := keyOf(e); !s.billed[key] {
-				s.billed[key] = true
-				s.entries[run.ID] = append(s.entries[run.ID], e)
-			}
-		}
+		there := len(s.ledger.entries)
+		s.ledger.post(res.Entries, func(prefix string) string { return prefix + run.ID })
+		s.entries[run.ID] = append(s.entries[run.ID], s.ledger.entries[there:]...)
 	}
 }

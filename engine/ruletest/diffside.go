@@ -18,7 +18,7 @@ type side struct {
 	entries  map[string][]engine.Entry // by run
 	errors   map[string]int            // by rule
 	problems int
-	billed   map[[4]string]bool           // keys of entries
+	ledger   *ledger                      // that shadows would have written
 	inputs   map[string]engine.MatchInput // what expressions saw, by run
 	recorded bool                         // in earnest, where things take their time
 }
@@ -26,7 +26,7 @@ type side struct {
 func newSide(set *rules.Set, kinds []engine.ActionKind) *side {
 	return &side{
 		set: set, parts: set.Parts(), kinds: kindsByName(kinds),
-		acts: map[string][]*act{}, entries: map[string][]engine.Entry{}, errors: map[string]int{}, billed: map[[4]string]bool{},
+		acts: map[string][]*act{}, entries: map[string][]engine.Entry{}, errors: map[string]int{}, ledger: newLedger(),
 		inputs: map[string]engine.MatchInput{},
 	}
 }

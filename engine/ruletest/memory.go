@@ -44,14 +44,13 @@ type memory struct {
 	gathered  map[string]*gathering
 	within    map[string]time.Duration // the longest count: of each rule
 
-	runs     map[string]*run
-	runList  []*run
-	queue    []*run // that can go on now
-	later    runQueue
-	turns    map[string][]*run // those that hold or wait for one, oldest first
-	state    map[string]json.RawMessage
-	entries  []engine.Entry
-	entryKey map[[4]string]int
+	runs    map[string]*run
+	runList []*run
+	queue   []*run // that can go on now
+	later   runQueue
+	turns   map[string][]*run // those that hold or wait for one, oldest first
+	state   map[string]json.RawMessage
+	ledger  *ledger
 }
 
 var _ engine.Store = (*memory)(nil)
@@ -64,7 +63,7 @@ func newMemory(now func() time.Time, timeout time.Duration) *memory {
 		sessions: map[string]*session{}, rooms: map[room][]*session{},
 		people: map[string]map[string]string{}, sources: map[string]*sender{}, timers: newTimers(),
 		used: map[string]string{}, cooldowns: map[string]time.Time{}, gathered: map[string]*gathering{}, within: map[string]time.Duration{},
-		runs: map[string]*run{}, turns: map[string][]*run{}, state: map[string]json.RawMessage{}, entryKey: map[[4]string]int{},
+		runs: map[string]*run{}, turns: map[string][]*run{}, state: map[string]json.RawMessage{}, ledger: newLedger(),
 	}
 }
 
@@ -204,7 +203,13 @@ func (m *memory) Dispatch(ctx context.Context, _ int, advance func(context.Conte
 }
 
 // SetAside implements [engine.Store]: no action of a rehearsal has a lane.
-func (m *memory) SetAside(string, string, time.Time) bool { return false }
+func (m *memory) SetAside(string, string, time.Time, bool) bool { return false }
+
+// Waiting implements [engine.Store].
+func (m *memory) Waiting(context.Context, string, int, int) ([]*engine.Run, error) { return nil, nil }
+
+// Place implements [engine.Store].
+func (m *memory) Place(string) (string, int) { return "", 0 }
 
 // Limit implements [engine.Store].
 func (m *memory) Limit(string, time.Time) {}

@@ -173,15 +173,20 @@ func (m *memory) openSessions(now time.Time) (out []engine.OpenSession) {
 
 // Record implements [engine.Store].
 func (m *memory) Record(_ context.Context, r *engine.Run, res engine.Result) (out engine.Recorded, err error) {
-	fresh, err := m.ledger(res, &out)
-	if err != nil || out.Conflict != nil {
-		return out, err
+	entries := slices.Clone(res.Entries)
+	for i := range entries {
+		if entries[i].At.IsZero() {
+			entries[i].At = m.now()
+		}
 	}
-	for _, e := range fresh {
-		m.entryKey[keyOf(e)] = len(m.entries)
-		m.entries = append(m.entries, e)
+	if out = m.ledger.post(entries, m.NewID); out.Conflict != nil || out.Refused != nil {
+		return out, nil
 	}
 	for key, value := range res.State {
+		if value == nil {
+			delete(m.state, res.Kind+"\x00"+key)
+			continue
+		}
 		m.state[res.Kind+"\x00"+key] = value
 	}
 	m.giveTurn(m.runs[r.ID])
@@ -191,38 +196,6 @@ func (m *memory) Record(_ context.Context, r *engine.Run, res engine.Result) (ou
 		}
 	}
 	return out, nil
-}
-
-func keyOf(e engine.Entry) [4]string { return [4]string{e.Tenant, e.Source, e.Key, e.Meter} }
-
-// ledger finds which entries of a step are new.
-func (m *memory) ledger(res engine.Result, out *engine.Recorded) (fresh []engine.Entry, err error) {
-	for _, e := range res.Entries {
-		var old *engine.Entry
-		if i, known := m.entryKey[keyOf(e)]; known {
-			old = &m.entries[i]
-		}
-		if i := slices.IndexFunc(fresh, func(f engine.Entry) bool { return keyOf(f) == keyOf(e) }); i >= 0 {
-			old = &fresh[i]
-		}
-		switch {
-		case old == nil:
-			if e.ID == "" {
-				e.ID = m.NewID("ent_")
-			}
-			if e.At.IsZero() {
-				e.At = m.now()
-			}
-			fresh, out.Entries = append(fresh, e), append(out.Entries, e)
-		case old.SameInputs(e):
-			out.Entries = append(out.Entries, *old)
-		default:
-			c := *old
-			out.Conflict = &c
-			return nil, nil
-		}
-	}
-	return fresh, nil
 }
 
 // giveTurn lets the next run have the turn of r, if r gives it up.

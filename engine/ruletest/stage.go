@@ -311,4 +311,4 @@ func (s *Stage) Timers() []*engine.Timer {
 }
 
 // Entries is the ledger, oldest first.
-func (s *Stage) Entries() []engine.Entry { return s.store.entries }
+func (s *Stage) Entries() []engine.Entry { return s.store.ledger.entries }

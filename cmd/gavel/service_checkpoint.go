@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/gavelhq/gavel/engine"
+	"github.com/gavelhq/gavel/engine/store"
+)
+
+// When a checkpoint is due.
+const (
+	checkpointAfter   = time.Hour // if there is a new entry
+	checkpointEntries = 1000
+	checkpointLook    = 10 * time.Second
+)
+
+// signer appends signed checkpoints of the ledger to a file, and tells the log.
+type signer struct {
+	key  ed25519.PrivateKey
+	file string
+	now  func() time.Time
+	last map[string]store.Checkpoint // of a tenant
+}
+
+// heads say where the chains end.
+type heads func(context.Context) ([]engine.Head, error)
+
+// newSigner reads what was signed last. A key without a file, or a file without a
+// key, is a mistake.
+func (a *app) newSigner(ref, file string) (*signer, error) {
+	switch {
+	case ref == "" && file == "":
+		return nil, nil
+	case ref == "" || file == "":
+		return nil, fail(exitUsage, errors.New("--ledger-key and --checkpoints belong together"), "give both: the key that signs, and the file that checkpoints are appended to")
+	}
+	key, err := a.ledgerKey(ref)
+	if err != nil {
+		return nil, err
+	}
+	s := &signer{key: key, file: file, now: a.now, last: map[string]store.Checkpoint{}}
+	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, s.append(nil) // it must be possible
+	}
+	if err != nil {
+		return nil, fail(exitUnreadable, withoutOp(err), "")
+	}
+	defer f.Close()
+	good, _, err := readCheckpoints(f, file, nil)
+	if err != nil {
+		return nil, fail(exitUnreadable, fmt.Errorf("read %s: %w", file, err), "")
+	}
+	for _, c := range good {
+		s.last[c.Tenant] = c
+	}
+	return s, s.append(nil)
+}
+
+// run signs what is due until ctx ends, and then what is left.
+func (s *signer) run(ctx context.Context, of heads, log *slog.Logger) {
+	tick := time.NewTicker(checkpointLook)
+	defer tick.Stop()
+	for {
+		ends := ctx.Err() != nil
+		if err := s.sign(context.WithoutCancel(ctx), of, log, ends); err != nil {
+			log.Error("the ledger could not be signed", "file", s.file, "error", err.Error())
+		}
+		if ends {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+}
+
+// sign signs the chains that are due, or all that have grown.
+func (s *signer) sign(ctx context.Context, of heads, log *slog.Logger, all bool) error {
+	ends, err := of(ctx)
+	if err != nil {
+		return err
+	}
+	var fresh []store.Checkpoint
+	var lines []byte
+	for _, h := range ends {
+		if !s.due(h) && (!all || h.Number == s.last[h.Tenant].Number) {
+			continue
+		}
+		c, err := store.Sign(h, s.now(), s.key)
+		if err != nil {
+			return err
+		}
+		line, err := json.Marshal(c)
+		if err != nil {
+			return err
+		}
+		fresh, lines = append(fresh, c), append(append(lines, line...), '\n')
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	if err := s.append(lines); err != nil {
+		return err
+	}
+	for i, line := range bytes.Split(bytes.TrimSpace(lines), []byte{'\n'}) {
+		s.last[fresh[i].Tenant] = fresh[i]
+		log.Info("ledger checkpoint", "line", string(line)) // elsewhere than in the file
+	}
+	return nil
+}
+
+func (s *signer) due(h engine.Head) bool {
+	last, signed := s.last[h.Tenant]
+	if !signed || h.Number < last.Number { // the latter: a backup was restored
+		return true
+	}
+	return h.Number != last.Number && (h.Number-last.Number >= checkpointEntries || !s.now().Before(last.At.Add(checkpointAfter)))
+}
+
+// append writes whole lines to the end of the file, and flushes them.
+func (s *signer) append(lines []byte) error {
+	f, err := os.OpenFile(s.file, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return fail(exitUnreadable, fmt.Errorf("checkpoints cannot be written: %w", withoutOp(err)), "")
+	}
+	defer f.Close()
+	if len(lines) == 0 {
+		return nil
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	var end [1]byte
+	if size := info.Size(); size > 0 {
+		if _, err := f.ReadAt(end[:], size-1); err != nil {
+			return err
+		}
+		if end[0] != '\n' { // a line was cut off
+			lines = append([]byte{'\n'}, lines...)
+		}
+	}
+	if _, err := f.Write(lines); err != nil {
+		return err
+	}
+	return f.Sync()
+}
