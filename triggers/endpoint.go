@@ -247,6 +247,7 @@ func (e *Endpoint) receive(w http.ResponseWriter, r *http.Request, t *table, s *
 			fmt.Sprintf("content-encoding %.40q: bodies are taken only as they are signed, not compressed", coding))
 		return
 	}
+	d.hop = engine.ParseHop(r.Header.Get(engine.HopHeader))
 	body, done, err := e.bodies.read(w, r, from, s.maxBody())
 	defer done()
 	d.trace.Size = int64(len(body))
@@ -288,6 +289,7 @@ type delivery struct {
 	e     *Endpoint
 	w     http.ResponseWriter
 	trace engine.Received
+	hop   int // see engine.Event
 }
 
 // answer is the same for everything that ends with a status: it tells the
@@ -414,6 +416,7 @@ func (d *delivery) accept(ctx context.Context, s *source, got engine.Delivery) {
 // complete fills in what the body does not say.
 func (d *delivery) complete(ev *engine.Event, s *source) {
 	complete(ev, s.config, d.trace.At)
+	ev.Hop = d.hop
 	if d.e.o.Fill == nil {
 		return
 	}

@@ -1,0 +1,282 @@
+package slack
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/gavelhq/gavel/actions/slacktest"
+	"github.com/gavelhq/gavel/test/load"
+	"github.com/gavelhq/gavel/test/server"
+)
+
+var (
+	kills = flag.Int("kills", 2, "how often TestKilled kills the server")
+	seed  = flag.Uint64("seed", 1, "of TestKilled")
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(binaries())
+		os.Exit(code)
+	}))
+}
+
+// built compiles gavel once for all tests.
+var built = sync.OnceValues(func() (string, error) {
+	if err := os.MkdirAll(binaries(), 0o700); err != nil {
+		return "", err
+	}
+	return server.Build(context.Background(), binaries())
+})
+
+// binaries is a folder of this process.
+func binaries() string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("gavel-slack-%d", os.Getpid()))
+}
+
+// Three rules for whoever joins, side by side: whichever comes first begins the
+// thread, with a text of its own or with the opener.
+const rulesText = load.Source + `connections:
+  slack:
+    team: { token: env:SLACK_TOKEN, api: API }
+rules:
+  - id: first
+    when: participant_joined
+    order: parallel
+    then:
+      - slack: { channel: "${room.id}", thread: "${session.id}", text: "first ${participant.id}." }
+  - id: second
+    when: participant_joined
+    order: parallel
+    then:
+      - slack: { channel: "${room.id}", thread: "${session.id}", opener: "opener", text: "second ${participant.id}." }
+  - id: third
+    when: participant_joined
+    order: parallel
+    then:
+      - slack: { channel: "${room.id}", thread: "${session.id}", text: "third ${participant.id}." }
+`
+
+// stage is a Slack, and a server that is to outlive its processes.
+type stage struct {
+	slack  *slacktest.Server
+	server *server.Server
+	o      server.Options
+
+	mu     sync.Mutex
+	posted func(n int) // called with the number of each message
+	n      int
+}
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	x := &stage{}
+	var err error
+	x.slack, err = slacktest.New(slacktest.Options{Token: "xoxb-fake", Now: time.Now, Every: time.Second, Burst: 6, OnMessage: x.message})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(x.slack.Close)
+	dir := t.TempDir()
+	bin, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.o = server.Options{
+		Bin: bin, Rules: filepath.Join(dir, "rules.yaml"), Data: filepath.Join(dir, "data"),
+		Env: append(load.Env(), "SLACK_TOKEN=xoxb-fake"), Args: []string{"--allow-net", "127.0.0.0/8"},
+	}
+	if err := os.WriteFile(x.o.Rules, []byte(strings.ReplaceAll(rulesText, "API", x.slack.URL)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	x.start(t)
+	return x
+}
+
+func (x *stage) message(slacktest.Message) {
+	x.mu.Lock()
+	x.n++
+	n, posted := x.n, x.posted
+	x.mu.Unlock()
+	if posted != nil {
+		posted(n)
+	}
+}
+
+// start starts a process of the server.
+func (x *stage) start(t *testing.T) {
+	t.Helper()
+	s, err := server.Start(context.WithoutCancel(t.Context()), x.o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Kill)
+	x.server = s
+}
+
+// join has people join rooms, all at once.
+func (x *stage) join(t *testing.T, rooms []string, people ...string) {
+	t.Helper()
+	client := &http.Client{}
+	defer client.CloseIdleConnections()
+	var work sync.WaitGroup
+	for i, room := range rooms {
+		for _, who := range people {
+			body, err := json.Marshal(map[string]any{
+				"event": "participant_joined", "id": room + who, "created_at": fmt.Sprint(time.Now().Unix()),
+				"room":        map[string]any{"sid": fmt.Sprintf("RM_%d", i), "room_id": room, "creation_time": fmt.Sprint(time.Now().Unix() - 60)},
+				"participant": map[string]any{"sid": "PA_" + who, "identity": who, "name": who},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := load.Signed(body, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			work.Go(func() {
+				req, err := http.NewRequest(http.MethodPost, x.server.Hooks+"/hooks/load", strings.NewReader(string(d.Request.Body)))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				req.Header = d.Request.Header
+				res, err := client.Do(req)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+				if res.StatusCode != http.StatusOK {
+					t.Errorf("%s in %s: %s", who, room, res.Status)
+				}
+			})
+		}
+	}
+	work.Wait()
+}
+
+// idle waits until everything that is known was done.
+func (x *stage) idle(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	st, err := x.server.Idle(ctx)
+	if err != nil || st.Store.Runs["failed"] > 0 {
+		t.Fatalf("%v, runs: %v\n%s", err, st.Store.Runs, x.server.Log())
+	}
+}
+
+var text = regexp.MustCompile(`(first|second|third) [a-z0-9]+\.`)
+
+// check reads in Slack whether each room has one thread with every text once.
+func (x *stage) check(t *testing.T, rooms []string, people ...string) (folded int) {
+	t.Helper()
+	roots, texts := map[string]int{}, map[string]int{}
+	for _, m := range x.slack.Messages() {
+		if m.ThreadTS == "" {
+			roots[m.Channel]++
+		}
+		if strings.Contains(m.Text, " messages in one") {
+			folded++
+		}
+		for _, found := range text.FindAllString(m.Text, -1) {
+			texts[m.Channel+" "+found]++
+		}
+	}
+	for _, room := range rooms {
+		if roots[room] != 1 {
+			t.Errorf("%s has %d roots", room, roots[room])
+		}
+		for _, who := range people {
+			for _, rule := range []string{"first", "second", "third"} {
+				if n := texts[fmt.Sprintf("%s %s %s.", room, rule, who)]; n != 1 {
+					t.Errorf("%s: %q was posted %d times", room, rule+" "+who, n)
+				}
+			}
+		}
+	}
+	return folded
+}
+
+func people(from, to int) []string {
+	var all []string
+	for i := from; i < to; i++ {
+		all = append(all, fmt.Sprintf("p%d", i))
+	}
+	return all
+}
+
+// However many runs race for a thread, it has one root; a restart keeps it.
+func TestOneRoot(t *testing.T) {
+	x := newStage(t)
+	rooms := []string{"alpha", "beta"}
+	x.join(t, rooms, people(0, 12)...)
+	x.idle(t)
+	if folded := x.check(t, rooms, people(0, 12)...); folded == 0 {
+		t.Error("nothing was folded: the messages did not wait for each other")
+	}
+	if err := x.server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	x.start(t)
+	x.join(t, rooms, people(12, 14)...)
+	x.idle(t)
+	x.check(t, rooms, people(0, 14)...)
+}
+
+// Killed as soon as Slack has a message, and before it can be told so: the
+// message is found there when the server is back.
+func TestKilled(t *testing.T) {
+	x := newStage(t)
+	rng := rand.New(rand.NewPCG(*seed, 0))
+	rooms := []string{"alpha", "beta", "gamma"}
+	done := 0
+	for n := range *kills {
+		// One in each room: a message each. Several: most go out together.
+		joining, messages := 1, 3*len(rooms)
+		if rng.IntN(2) == 0 {
+			joining, messages = 4, len(rooms)
+		}
+		next := people(done, done+joining)
+		done += joining
+		gone := make(chan struct{})
+		victim := x.server
+		x.mu.Lock()
+		at := x.n + 1 + rng.IntN(messages)
+		x.posted = func(n int) {
+			if n == at {
+				victim.Kill()
+				close(gone)
+			}
+		}
+		x.mu.Unlock()
+		x.join(t, rooms, next...)
+		select {
+		case <-gone:
+		case <-time.After(30 * time.Second):
+			t.Fatalf("kill %d of seed %d: message %d never came", n, *seed, at)
+		}
+		x.start(t)
+		x.idle(t)
+		x.check(t, rooms, people(0, done)...)
+		if t.Failed() {
+			t.Fatalf("after kill %d of seed %d", n, *seed)
+		}
+	}
+}
