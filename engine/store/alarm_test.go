@@ -320,3 +320,21 @@ func TestReceivedSince(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Who allows less silence than before the start means the open sessions, too.
+func TestLessSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := keepingSilent(t, dir, Retention{}, 24*time.Hour)
+		accepted(t, s, of(engine.SessionStarted, "a", ""))
+		pass(2 * time.Hour)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = keepingSilent(t, dir, Retention{}, time.Hour)
+		pass(5 * time.Minute)
+		if n := figures(t, s.Reader).Sessions; n != 0 {
+			t.Errorf("%d sessions are open", n)
+		}
+	})
+}

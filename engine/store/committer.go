@@ -106,6 +106,12 @@ func (c *committer) use(w *writer) error {
 	if c.timers, err = loadTimers(w); err != nil {
 		return err
 	}
+	// Silence may be allowed for less time than when the session was heard of last.
+	now := c.o.Now()
+	_, err = w.exec(`UPDATE sessions SET look = ? WHERE look > ?`, now.UnixMicro(), now.Add(c.o.SessionTimeout).UnixMicro())
+	if err != nil {
+		return err
+	}
 	if err := c.findLook(w); err != nil {
 		return err
 	}

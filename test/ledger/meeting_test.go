@@ -53,8 +53,7 @@ func newMeeting(n int, rng *rand.Rand, now time.Time) *meeting {
 		length = 60 * (1 + rng.IntN(120)) // to the minute: where rounding goes wrong
 	}
 	m.ended = m.began.Add(time.Duration(length) * time.Second)
-	m.noStart, m.silent = rng.IntN(100) == 0, rng.IntN(100) == 0
-	m.late = m.silent && rng.IntN(2) == 0
+	m.noStart, m.silent, m.late = n%100 == 1, n%100 == 2 || n%100 == 3, n%100 == 3
 	for who := range rng.IntN(4) {
 		m.stays = append(m.stays, m.stay(who, rng))
 	}
