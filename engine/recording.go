@@ -116,7 +116,7 @@ func (r *RecordingState) facts() Recording {
 		m.Size, m.Duration = cmp.Or(x.Size, m.Size), cmp.Or(positive(x.Duration), m.Duration)
 		m.Started, m.Ended = cmp.Or(x.Started, m.Started), cmp.Or(x.Ended, m.Ended)
 	}
-	if m.Duration == nil && !m.Started.IsZero() && m.Ended.After(m.Started) {
+	if m.Duration == nil && !m.Started.IsZero() && !m.Ended.Before(m.Started) {
 		d := m.Ended.Sub(m.Started)
 		m.Duration = &d
 	}
