@@ -67,10 +67,15 @@ diff: ## gavel diff over 100,000 stored events: how long it takes
 crash: ## what can go wrong around it, ROUNDS (200) times each: nothing is lost
 	go test -count=1 -v -timeout 4h ./test/faults -rounds $(ROUNDS) -hang 60s
 	go test -count=1 -v -timeout 1h -run '^TestKill$$' ./test/scenario -kills $(ROUNDS)
+	go test -count=1 -v -timeout 1h -run '^TestKilled$$' ./test/slack -kills $(ROUNDS)
 	go test -count=1 -v -timeout 1h -run '^TestUpgradeKilled$$' ./engine/store -upgrade-kills 0
 	go test -count=1 -v -timeout 1h -run '^Test(RandomHistories|KilledWhileDeleting)$$' ./engine/store -months $(ROUNDS)
 	go test -count=1 -v -timeout 1h -run '^TestRetryTimes$$' ./engine -failing 10000
 	go test -count=1 -v -timeout 1h -run '^TestWaitingRuns$$' ./engine/store -waiting 100000
+
+.PHONY: hostile
+hostile: ## targets and name servers that mean ill: 1,000 calls of each kind, 10,000 names that change their minds
+	go test -count=1 -v -timeout 1h -run '^Test(HostileTargetsMany|Rebinding)$$' ./actions -hostile 1000 -rebindings 10000
 
 SOAK ?= 30m
 SEEDS ?= 1000
@@ -89,9 +94,15 @@ pressure: ## more than it can take: deliveries, bodies, strangers, too little me
 senders: ## the platforms' own senders post to a running gavel
 	cd test/senders && go vet ./... && go test -count=1 -v ./...
 
+.PHONY: names
+names: ## 5,000 hostile names through every action: each arrives as plain text
+	go test -count=1 -v -timeout 30m -run '^TestHostileNames$$' ./cmd/gavel -names 5000
+
 .PHONY: unit
-unit: ## the exposure of the systemd units, at most 2.0
-	@for unit in packaging/systemd/*.service; do \
+unit: ## the exposure of the systemd units, at most 2.0, also with the drop-in for exec
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT; \
+	mkdir "$$dir/gavel.service.d" && cp packaging/systemd/gavel.service "$$dir" && cp packaging/systemd/exec.conf "$$dir/gavel.service.d"; \
+	for unit in packaging/systemd/*.service "$$dir/gavel.service"; do \
 		out=$$(systemd-analyze security --offline=true --threshold=20 --no-pager $$unit) \
 			|| { echo "$$out"; exit 1; }; echo "$$out" | tail -1; \
 	done

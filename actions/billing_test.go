@@ -151,10 +151,10 @@ func TestTariff(t *testing.T) {
 		want string
 	}{
 		{billingParams{Meter: "minutes"}, false, "{  0  [] }"},
-		{billingParams{Meter: "minutes", Currency: "EUR"}, false, "there is a currency and no price: give one, or list the meter under prices:"},
+		{billingParams{Meter: "minutes", Currency: "EUR"}, false, "there is a currency and no price: give one, or list the meter under prices: of the rules"},
 		{billingParams{Meter: "minutes", Currency: "EUR"}, true, "EUR 2 half_up 0.0037 []"},
 		{billingParams{Meter: "minutes", Currency: "USD", Rounding: "up"}, true, "USD 2 up 0.004 []"},
-		{billingParams{Meter: "minutes"}, true, "the meter minutes has prices in EUR, USD: say which by currency:"},
+		{billingParams{Meter: "minutes"}, true, "the meter minutes has prices in EUR, USD: a currency has to say which"},
 		{billingParams{Meter: "minutes", Currency: "GBP"}, true, "the meter minutes has no price in GBP, only in EUR, USD"},
 		{billingParams{Meter: "minutes", Price: "1 USD"}, true, "USD 2 half_up 1 []"},
 		{billingParams{Meter: "other", Price: "1 USD", Currency: "USD"}, true, "USD 2 half_up 1 []"},
@@ -249,7 +249,7 @@ func TestCheckBilling(t *testing.T) {
 		{map[string]any{"meter": "unit"}, "", ended, true, `meter: there is no meter "unit" under prices:`},
 		{map[string]any{"meter": "unit", "price": "1 EUR"}, "", ended, true, ""},
 		{map[string]any{"meter": "unit"}, "price", ended, true, ""},
-		{map[string]any{"meter": "minutes"}, "", ended, true, "meter: the meter minutes has prices in EUR, USD: say which by currency:"},
+		{map[string]any{"meter": "minutes"}, "", ended, true, "meter: the meter minutes has prices in EUR, USD: a currency has to say which"},
 		{map[string]any{"meter": "minutes", "currency": "EUR"}, "", ended, true, ""},
 		{map[string]any{"meter": "minutes", "currency": "GBP"}, "", ended, true, "currency: the meter minutes has no price in GBP, only in EUR, USD"},
 		{map[string]any{"meter": "minutes"}, "currency", ended, true, ""},

@@ -77,10 +77,16 @@ func checkListed(f *findings, in engine.CheckInput, p billingParams) {
 }
 
 func currencyHint(of engine.Prices) string {
-	if len(of) == 0 {
-		return ""
+	codes := slices.Sorted(maps.Keys(of))
+	if len(codes) == 0 {
+		return "leave the currency out, or give the meter a price"
 	}
-	return "currency: " + slices.Sorted(maps.Keys(of))[0]
+	for _, code := range codes {
+		if _, known := exponent(code); !known {
+			return "correct it under prices:"
+		}
+	}
+	return "currency: " + codes[0]
 }
 
 // exampleKey is a key that events of these types have.

@@ -72,7 +72,7 @@ func listed(p billingParams, list map[string]engine.Prices) (currency string, ti
 	of, known := list[p.Meter]
 	switch {
 	case len(list) == 0 && p.Currency != "":
-		return "", nil, errors.New("there is a currency and no price: give one, or list the meter under prices:")
+		return "", nil, errors.New("there is a currency and no price: give one, or list the meter under prices: of the rules")
 	case len(list) == 0:
 		return "", nil, nil
 	case !known:
@@ -84,7 +84,7 @@ func listed(p billingParams, list map[string]engine.Prices) (currency string, ti
 	}
 	have := slices.Sorted(maps.Keys(of))
 	if p.Currency == "" && len(have) > 1 {
-		return "", nil, fmt.Errorf("the meter %s has prices in %s: say which by currency:", p.Meter, strings.Join(have, ", "))
+		return "", nil, fmt.Errorf("the meter %s has prices in %s: a currency has to say which", p.Meter, strings.Join(have, ", "))
 	}
 	currency = cmp.Or(p.Currency, have[0])
 	if tiers, known = of[currency]; !known {

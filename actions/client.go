@@ -56,7 +56,11 @@ func newTransport(dialer *net.Dialer, config *tls.Config) *http.Transport {
 		MaxResponseHeaderBytes: maxHeaders,
 		// What a target sends before anybody reads it is kept in memory: of
 		// HTTP/2, up to 4 MiB for each answer if nothing is said.
-		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerConnection: 1 << 20, MaxReceiveBufferPerStream: maxAnswer},
+		HTTP2: &http.HTTP2Config{
+			MaxReceiveBufferPerConnection: 1 << 20, MaxReceiveBufferPerStream: maxAnswer,
+			// A connection over which nothing comes any more is given up.
+			SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second, WriteByteTimeout: defaultTimeout,
+		},
 		// The engine bounds the attempts at a target; what it lets through
 		// does not wait for a connection, and finds one open.
 		MaxConnsPerHost:     64,
@@ -96,7 +100,7 @@ func (c *client) do(t http.RoundTripper, req *http.Request, what string, hide se
 	if hop := engine.Hop(req.Context()); hop != "" {
 		req.Header.Set(engine.HopHeader, hop)
 	}
-	resp, err := t.RoundTrip(req)
+	resp, err := roundTrip(t, req)
 	if err != nil {
 		return answer{}, unreachable(what, err, hide)
 	}
@@ -108,8 +112,42 @@ func (c *client) do(t http.RoundTripper, req *http.Request, what string, hide se
 	if len(a.body) > maxAnswer {
 		a.body, a.long = nil, true
 	}
-	a.body = hide.inBytes(a.body)
+	a.body = hide.inAnswer(a.body)
 	return a, nil
+}
+
+// roundTrip sends req over t. Its answer ends with the request's context, which
+// net/http does not see to in HTTP/2: while a target takes no more of a request's
+// body, and sends its answer a byte at a time, nobody looks at the context.
+func roundTrip(t http.RoundTripper, req *http.Request) (*http.Response, error) {
+	resp, err := t.RoundTrip(req)
+	if err != nil || resp.ProtoMajor < 2 {
+		return resp, err
+	}
+	body := resp.Body
+	stop := context.AfterFunc(req.Context(), func() { _ = body.Close() })
+	resp.Body = &endingBody{body, req.Context(), stop}
+	return resp, nil
+}
+
+// endingBody is a body that is closed when ctx ends.
+type endingBody struct {
+	io.ReadCloser
+	ctx  context.Context
+	stop func() bool
+}
+
+func (b *endingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && b.ctx.Err() != nil {
+		err = b.ctx.Err()
+	}
+	return n, err
+}
+
+func (b *endingBody) Close() error {
+	b.stop()
+	return b.ReadCloser.Close()
 }
 
 // within gives ctx the default deadline unless the step brought one.

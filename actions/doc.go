@@ -2,6 +2,8 @@
 //
 //	slack.go    posts to Slack, in threads by key
 //	http.go     calls another service
+//	email.go    sends an e-mail
+//	exec.go     starts a program of the server's own
 //	log.go      writes a structured line
 //	billing.go  adds an entry to the ledger
 //	emit.go     makes a new event

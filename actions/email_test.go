@@ -2,6 +2,7 @@ package actions
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -209,10 +210,11 @@ func TestEmailLogin(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.options.User, tc.options.Password = "gavel", mailPassword
 			s := smtptest.Start(t, tc.options)
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-			if tc.want == "" {
-				ctx, cancel = context.WithTimeout(t.Context(), 10*time.Second)
+			deadline := 10 * time.Second
+			if tc.name == "TLS too late" { // it waits
+				deadline = 300 * time.Millisecond
 			}
+			ctx, cancel := context.WithTimeout(t.Context(), deadline)
 			defer cancel()
 			_, err := send(ctx, mailbox(s, tc.change), `{"to":["ana@example.com"],"text":"x"}`)
 			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) || len(s.Messages()) != map[bool]int{true: 1}[tc.want == ""] {
@@ -266,8 +268,13 @@ func TestEmailRefused(t *testing.T) {
 		{"QUIT", "500 what", false, ""},
 	} {
 		t.Run(tc.verb+" "+tc.answer, func(t *testing.T) {
+			t.Parallel() // some wait
 			s := smtptest.Start(t, smtptest.Options{User: "gavel", Password: mailPassword, Answer: script(tc.verb, tc.answer)})
-			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			deadline := 10 * time.Second
+			if tc.answer == "hang" || strings.HasPrefix(tc.answer, "SSH") {
+				deadline = 2 * time.Second
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), deadline)
 			defer cancel()
 			_, err := send(ctx, mailbox(s), `{"to":["ana@example.com","b@example.com"],"text":"x"}`)
 			if tc.want == "" {
@@ -280,6 +287,23 @@ func TestEmailRefused(t *testing.T) {
 				t.Errorf("permanent %v: %v", engine.IsPermanent(err), err)
 			}
 		})
+	}
+}
+
+// The password is in no error, whatever a server says back.
+func TestEmailSecrets(t *testing.T) {
+	for _, how := range []string{"PLAIN", "LOGIN"} {
+		s := smtptest.Start(t, smtptest.Options{User: "gavel", Password: "another", Auth: []string{how}, Answer: func(command string) string {
+			if strings.HasPrefix(command, "AUTH") {
+				return "535 5.7.8 no: " + command + " " + mailPassword
+			}
+			return ""
+		}})
+		_, err := send(t.Context(), mailbox(s), `{"to":["ana@example.com"],"text":"x"}`)
+		form := base64.StdEncoding.EncodeToString([]byte("\x00gavel\x00" + mailPassword))
+		if err == nil || strings.Contains(err.Error(), mailPassword) || strings.Contains(err.Error(), form[:20]) {
+			t.Errorf("%s: %v", how, err)
+		}
 	}
 }
 
@@ -311,6 +335,28 @@ func TestEmailWrong(t *testing.T) {
 	}
 }
 
+// What is inserted beside an address of the rule's makes no other address of it.
+func TestEscapeEmail(t *testing.T) {
+	for _, tc := range []struct{ before, text, after, want string }{
+		{"", "Ana", " <ops@example.com>", "ops@example.com"},
+		{"", "<eve@example.net>", " <ops@example.com>", "ops@example.com"},
+		{"", "eve@example.net", " <ops@example.com>", "ops@example.com"},
+		{"", "a\r\nBcc: eve@example.net", " <ops@example.com>", "ops@example.com"},
+		{"", "ana@example.com", "", "ana@example.com"},
+		{"ops@example.com ", "<eve@example.net>", "", ""},
+		{"ops@example.com", ", eve@example.net", "", ""},
+		{"ops@example.com", "\r\nRCPT TO:<eve@example.net>", "", ""},
+		{"ops@example.com ", "(eve)", "", ""},
+		{`"ops@example.com" `, "<eve@example.net>", "", ""},
+		{"a", "@example.net, b", "@example.com", ""},
+	} {
+		a, err := parseAddress("to", tc.before+escapeEmail("to", tc.text)+tc.after)
+		if (err == nil) != (tc.want != "") || err == nil && a.Address != tc.want {
+			t.Errorf("%q: %v %v", tc.text, a, err)
+		}
+	}
+}
+
 // An internal address is called only if the server allows it.
 func TestEmailGuarded(t *testing.T) {
 	s := smtptest.Start(t, smtptest.Options{TLS: "none"})
@@ -328,12 +374,16 @@ func TestEmailGuarded(t *testing.T) {
 // A server that talks for ever, or says a byte now and then, holds no attempt
 // longer than its deadline, and takes little memory.
 func TestEmailHostileServer(t *testing.T) {
-	for name, act := range map[string]func(net.Conn){
-		"silent":            func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) },
-		"endless greeting":  func(c net.Conn) { forever(c, "220-welcome\r\n") },
-		"endless line":      func(c net.Conn) { forever(c, strings.Repeat("2", 4096)) },
-		"endless extension": func(c net.Conn) { _, _ = io.WriteString(c, "220 hi\r\n"); forever(c, "250-X\r\n") },
-		"drip": func(c net.Conn) {
+	const endless, late = "sends more than 64 KiB of answers", "did not greet in time"
+	for _, tc := range []struct {
+		name, want string
+		act        func(net.Conn)
+	}{
+		{"silent", late, func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }},
+		{"endless greeting", endless, func(c net.Conn) { forever(c, "220-welcome\r\n") }},
+		{"endless line", endless, func(c net.Conn) { forever(c, strings.Repeat("2", 4096)) }},
+		{"endless extension", endless, func(c net.Conn) { _, _ = io.WriteString(c, "220 hi\r\n"); forever(c, "250-X\r\n") }},
+		{"drip", late, func(c net.Conn) {
 			tick := time.NewTicker(20 * time.Millisecond)
 			defer tick.Stop()
 			for range tick.C {
@@ -341,9 +391,9 @@ func TestEmailHostileServer(t *testing.T) {
 					return
 				}
 			}
-		},
+		}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tc.name, func(t *testing.T) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
@@ -353,16 +403,20 @@ func TestEmailHostileServer(t *testing.T) {
 				c, err := l.Accept()
 				if err == nil {
 					defer c.Close()
-					act(c)
+					tc.act(c)
 				}
 			}()
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			deadline := 300 * time.Millisecond
+			if tc.want == endless { // it ends by itself
+				deadline = 10 * time.Second
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), deadline)
 			defer cancel()
-			late := time.AfterFunc(1300*time.Millisecond, func() { t.Error("did not end with its deadline") })
-			defer late.Stop()
+			overdue := time.AfterFunc(deadline+time.Second, func() { t.Error("did not end with its deadline") })
+			defer overdue.Stop()
 			conn := &emailConn{Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, From: "g@example.com"}
 			_, err = send(ctx, conn, `{"to":["a@example.com"],"text":"x"}`)
-			if err == nil || engine.IsPermanent(err) || goWords.MatchString(err.Error()) || len(err.Error()) > 400 {
+			if err == nil || engine.IsPermanent(err) || !strings.Contains(err.Error(), tc.want) || goWords.MatchString(err.Error()) || len(err.Error()) > 400 {
 				t.Errorf("%v", err)
 			}
 		})

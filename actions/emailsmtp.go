@@ -26,8 +26,8 @@ const (
 	smtpImplicit = "implicit"
 	smtpNone     = "none"
 	// maxSMTPAnswers bounds what a server may say in one attempt: a line can
-	// go on for ever.
-	maxSMTPAnswers = 256 << 10
+	// go on for ever. Certificates count too.
+	maxSMTPAnswers = 64 << 10
 	quitTime       = 2 * time.Second
 )
 
@@ -36,6 +36,7 @@ type smtpStage int
 
 const (
 	smtpConnecting smtpStage = iota
+	smtpHello
 	smtpLogin
 	smtpSender
 	smtpRecipient
@@ -158,6 +159,7 @@ func (s *smtpSession) open(config *tls.Config, conn net.Conn) (err error) {
 	if s.Client, err = smtp.NewClient(conn, s.conn.Host); err != nil {
 		return s.failed(err, "")
 	}
+	s.stage = smtpHello
 	if err := s.Hello(greeting(s.raw.LocalAddr())); err != nil {
 		return s.failed(err, "")
 	}

@@ -66,12 +66,12 @@ func arguments(marked []string) ([]string, error) {
 	closed := false
 	for i, text := range marked {
 		if strings.HasPrefix(text, dashMark) && !closed {
-			return nil, fmt.Errorf(`args[%d] is a value that begins with "-", the program would take it for an option: put "--" before it, if the program knows that, or give the value by input:`, i)
+			return nil, fmt.Errorf(`args[%d] is a value that begins with "-", the program would take it for an option: put "--" before it, if the program knows that, or give the value as input`, i)
 		}
 		closed = closed || text == "--"
 		args[i] = strings.ReplaceAll(text, dashMark, "")
 		if len(args[i]) > most {
-			return nil, fmt.Errorf("args[%d] has %d KiB, and no argument can have more than 127: give the value by input:", i, len(args[i])>>10)
+			return nil, fmt.Errorf("args[%d] has %d KiB, and no argument can have more than 127: give the value as input", i, len(args[i])>>10)
 		}
 	}
 	return args, nil

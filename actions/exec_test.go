@@ -141,6 +141,9 @@ func TestExec(t *testing.T) {
 	if _, err = start(ctx, dir, "sleep", nil); err == nil || engine.IsPermanent(err) || !strings.Contains(err.Error(), "it was ended, the server stops") {
 		t.Errorf("%v", err)
 	}
+	if left := running(t, dir); len(left) > 0 {
+		t.Errorf("%d are left: %v", len(left), left)
+	}
 	if _, err = start(t.Context(), "", "json", nil); !engine.IsPermanent(err) || !strings.Contains(err.Error(), "--allow-exec") {
 		t.Errorf("off: %v", err)
 	}
@@ -334,7 +337,7 @@ func TestCheckExec(t *testing.T) {
 		{"off", Options{Serving: true}, engine.CheckInput{With: map[string]any{"program": "notify"}}, false, "this server starts no programs"},
 		{"missing", Options{AllowExec: dir, Serving: true}, engine.CheckInput{With: map[string]any{"program": "notfy"}}, true, "there is no program notfy"},
 		{"path", Options{AllowExec: dir}, engine.CheckInput{With: map[string]any{"program": "/bin/sh"}}, false, "is no name of a program"},
-		{"computed", Options{AllowExec: dir}, engine.CheckInput{Dynamic: map[string]bool{"program": true}}, false, "named by the event"},
+		{"computed", Options{AllowExec: dir}, engine.CheckInput{Dynamic: map[string]bool{"program": true}, Text: map[string]string{"program": "${room.name}"}}, false, "named by the event"},
 	} {
 		got := checkExec(tc.o, tc.in)
 		if tc.want == "" {

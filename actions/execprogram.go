@@ -65,8 +65,9 @@ func plainly(err error) error {
 func checkExec(o Options, in engine.CheckInput) []engine.Complaint {
 	f := &findings{}
 	name, static := in.With["program"].(string)
+	_, computed := in.Text["program"]
 	switch {
-	case in.Dynamic["program"]:
+	case computed:
 		f.complain("program", "the program is named by the event", "write its name into the rule, and give what comes with the event by args: or input:")
 	case static && !programName.MatchString(name):
 		f.complain("program", fmt.Sprintf("%q is no name of a program", excerpt([]byte(name))), "write the name of a file in the server's folder of programs, without a path")

@@ -108,7 +108,7 @@ func notStarted(err error) error {
 	case errors.Is(err, syscall.ENOEXEC):
 		return permanent("it cannot be started: it is no program of this machine; a script begins with #! and its interpreter")
 	case errors.Is(err, syscall.E2BIG):
-		return permanent("it cannot be started: its arguments are too long together, give the values by input:")
+		return permanent("it cannot be started: its arguments are too long together, give the values as input")
 	}
 	return engine.Permanent(fmt.Errorf("it cannot be started: %w", plainly(err)))
 }

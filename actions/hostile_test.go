@@ -2,8 +2,6 @@ package actions
 
 import (
 	"bufio"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -24,69 +22,14 @@ import (
 
 // Whatever a target does, an attempt ends with its deadline and keeps little.
 func TestHostileTargets(t *testing.T) {
-	var bomb bytes.Buffer
-	z := gzip.NewWriter(&bomb)
-	zeros := make([]byte, 1<<20)
-	for range 64 {
-		_, _ = z.Write(zeros)
-	}
-	_ = z.Close()
-	forever := func(w io.Writer, chunk string) {
-		for {
-			if _, err := io.WriteString(w, chunk); err != nil {
-				return
-			}
+	for _, k := range hostileKinds() {
+		if k.tls || k.h2 || k.https {
+			continue // for TestHostileTargetsMany
 		}
-	}
-	big := strings.Repeat("x", 64<<10)
-	hang := func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) } // until the client goes
-	for name, act := range map[string]func(net.Conn){
-		"nothing":      hang,
-		"endless body": func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n"); forever(c, big) },
-		"endless chunk": func(c net.Conn) {
-			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-			forever(c, "10000\r\n"+big+"\r\n")
-		},
-		"drip": func(c net.Conn) {
-			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
-			tick := time.NewTicker(20 * time.Millisecond)
-			defer tick.Stop()
-			for range tick.C {
-				if _, err := io.WriteString(c, " "); err != nil {
-					return
-				}
-			}
-		},
-		"gzip bomb": func(c net.Conn) {
-			_, _ = fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n", bomb.Len())
-			_, _ = c.Write(bomb.Bytes())
-		},
-		"huge header":  func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nX: "); forever(c, big) },
-		"many headers": func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n"); forever(c, "X-A: b\r\n") },
-		"endless 1xx":  func(c net.Conn) { forever(c, "HTTP/1.1 103 Early Hints\r\n\r\n") },
-		"bad chunk": func(c net.Conn) {
-			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
-			hang(c)
-		},
-		"half-close": func(c net.Conn) {
-			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
-			_ = c.(*net.TCPConn).CloseWrite()
-			hang(c)
-		},
-		"reset": func(c net.Conn) {
-			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
-			_ = c.(*net.TCPConn).SetLinger(0)
-		},
-		"no HTTP": func(c net.Conn) { forever(c, big) },
-		"hang up": func(net.Conn) {},
-		"redirect chain": func(c net.Conn) {
-			_, _ = io.WriteString(c, "HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n")
-		},
-	} {
-		address := serveRaw(t, act)
+		address := serveRaw(t, k.act)
 		for _, target := range targets(t) {
-			t.Run(name+"/"+target.name, func(t *testing.T) {
-				const deadline = 300 * time.Millisecond
+			t.Run(k.name+"/"+target.name, func(t *testing.T) {
+				const deadline = 100 * time.Millisecond
 				ctx, cancel := context.WithTimeout(t.Context(), deadline)
 				defer cancel()
 				var before, after runtime.MemStats

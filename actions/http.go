@@ -47,6 +47,7 @@ func httpAction(out *client) engine.ActionKind {
 		Target:   httpTarget,
 		Answered: answeredHTTP,
 		Service:  httpService,
+		AtOnce:   httpAtOnce,
 		Probe: func(ctx context.Context, in engine.ProbeInput) []engine.Finding {
 			return probeHTTP(ctx, out, in)
 		},
@@ -132,6 +133,15 @@ func httpService(_ string, with json.RawMessage, conn any) string {
 		return ""
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Host)
+}
+
+// httpAtOnce is how many requests at once a connection allows.
+func httpAtOnce(conn any) int {
+	c, _ := conn.(*httpConn)
+	if c == nil {
+		return 0
+	}
+	return c.AtOnce
 }
 
 // answeredHTTP is what a request makes of an answer.

@@ -61,7 +61,7 @@ func checkMethod(in engine.CheckInput, address string, f *findings) {
 		return
 	}
 	if problem := methodProblem(method); problem != "" {
-		f.complain("method", problem, "method: PROPFIND, beside url:")
+		f.complain("method", problem, "write the usual ones as keys, such as post: https://…, and any other beside url: as in method: PROPFIND")
 	}
 }
 
@@ -98,6 +98,9 @@ func (c *httpConn) check(f *findings) {
 	}
 	if !c.Password.IsZero() && c.User == "" {
 		f.warn(aboutConn, "the connection has a password without a user, so it is not sent", "add user:, or give a token as bearer:")
+	}
+	if c.AtOnce < 0 || c.AtOnce > 32 {
+		f.complain(aboutConn+".at_once", fmt.Sprintf("at_once is %d", c.AtOnce), "from 1 to 32; leave it out for as many as there is room for")
 	}
 	if c.OAuth != nil {
 		c.checkOAuth(f)

@@ -1,10 +1,12 @@
 package actions
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -23,6 +25,7 @@ type httpConn struct {
 	OAuth    *httpOAuth               `json:"oauth" doc:"fetches the token for Authorization: Bearer, by OAuth client credentials"`
 	TLS      *httpTLS                 `json:"tls" doc:"a certificate of our own, and whom to trust"`
 	Sign     *httpSign                `json:"sign" doc:"signs each request, so that the target knows whom it is from"`
+	AtOnce   int                      `json:"at_once" doc:"how many requests at once this service gets, at most 32; default as many as there is room for"`
 }
 
 type httpOAuth struct {
@@ -128,10 +131,19 @@ func hidden(texts ...string) secrets {
 	for _, text := range texts {
 		raw := []byte(text)
 		all = append(all, text, url.QueryEscape(text), url.PathEscape(text), hex.EncodeToString(raw), strings.ToUpper(hex.EncodeToString(raw)),
-			base64.RawStdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw))
+			base64.RawStdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw), inJSON(text))
 	}
 	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) }) // whole before part
 	return slices.Compact(all)
+}
+
+// inJSON is text as it stands between the quotes of JSON.
+func inJSON(text string) string {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(text) // a string always encodes
+	return strings.Trim(b.String(), "\"\n")
 }
 
 // config is what a connection says of TLS, made ready for use.
@@ -154,6 +166,6 @@ func (t *httpTLS) config() (*tls.Config, error) {
 }
 
 var (
-	errKeyPair = errors.New("the connection's tls: cert and key are no certificate with its private key, both as PEM")
-	errCA      = errors.New("the connection's tls: ca holds no certificate as PEM")
+	errKeyPair = errors.New("cert and key of the connection's tls are no certificate with its private key, both as PEM")
+	errCA      = errors.New("ca of the connection's tls holds no certificate as PEM")
 )

@@ -19,15 +19,16 @@ type httpLink struct {
 
 // httpLinks are the links of connections, by their names.
 type httpLinks struct {
-	mu  sync.Mutex
-	all map[string]*httpLink
+	mu   sync.Mutex
+	all  map[string]*httpLink
+	none httpLink // of a request without a connection
 }
 
 // link is that of a connection. After the rules were read again it is the same
 // one, unless they say something else now.
 func (c *client) link(via string, conn *httpConn) (*httpLink, error) {
 	if conn == nil {
-		return &httpLink{transport: c.transport}, nil
+		return &c.links.none, nil
 	}
 	c.links.mu.Lock()
 	defer c.links.mu.Unlock()

@@ -51,6 +51,15 @@ func newTokens(o *httpOAuth) *oauthTokens {
 	return t
 }
 
+func (t oauthToken) good(now time.Time) bool {
+	return t.text != "" && (t.until.IsZero() || now.Before(t.until))
+}
+
+// goodUntil is until when a token is used: it is to be good when it arrives.
+func goodUntil(end, now time.Time) time.Time {
+	return end.Add(-min(time.Minute, end.Sub(now)/2))
+}
+
 // get is a token that is good for a while. kept: it was fetched before.
 func (t *oauthTokens) get(ctx context.Context, c *client, hide secrets) (have oauthToken, kept bool, err error) {
 	select {
@@ -59,7 +68,7 @@ func (t *oauthTokens) get(ctx context.Context, c *client, hide secrets) (have oa
 	case <-ctx.Done():
 		return oauthToken{}, false, unreachable("token from "+t.host, ctx.Err(), nil)
 	}
-	if t.have.text != "" && (t.have.until.IsZero() || c.now().Before(t.have.until)) {
+	if t.have.good(c.now()) {
 		return t.have, true, nil
 	}
 	t.have, err = t.fetch(ctx, c, hide)
@@ -80,7 +89,13 @@ func (t *oauthTokens) fetch(ctx context.Context, c *client, hide secrets) (oauth
 	what := "token from " + t.host
 	over := over(roundTripper(func(req *http.Request) (*http.Response, error) {
 		a, err := c.do(c.transport, req.Clone(ctx), what, hide)
-		return &http.Response{StatusCode: a.status, Header: a.header, Body: io.NopCloser(bytes.NewReader(a.body))}, err
+		if err != nil {
+			return nil, err
+		}
+		if bytes.HasPrefix(a.body, []byte("{")) { // not all of them say so
+			a.header.Set("Content-Type", "application/json")
+		}
+		return &http.Response{StatusCode: a.status, Header: a.header, Body: io.NopCloser(bytes.NewReader(a.body))}, nil
 	}))
 	got, err := t.from.Token(context.WithValue(ctx, oauth2.HTTPClient, over))
 	var refused *oauth2.RetrieveError
@@ -95,8 +110,7 @@ func (t *oauthTokens) fetch(ctx context.Context, c *client, hide secrets) (oauth
 	}
 	have := oauthToken{text: got.AccessToken, hide: hidden(got.AccessToken)}
 	if !got.Expiry.IsZero() {
-		left := got.Expiry.Sub(c.now())
-		have.until = got.Expiry.Add(-min(time.Minute, left/2)) // it is to be good until it arrives
+		have.until = goodUntil(got.Expiry, c.now())
 	}
 	return have, nil
 }

@@ -53,6 +53,7 @@ func probeBase(ctx context.Context, out *client, l *httpLink) []engine.Finding {
 		return []engine.Finding{{OK: true, What: what + ", without TLS"}}
 	}
 	config := l.transport.TLSClientConfig.Clone()
+	config.NextProtos = []string{"h2", "http/1.1"}
 	config.ServerName = cmp.Or(config.ServerName, l.base.Hostname())
 	conn := tls.Client(raw, config)
 	if err := conn.HandshakeContext(ctx); err != nil {

@@ -48,7 +48,7 @@ func (s *httpSign) sign(h http.Header, id string, now time.Time, body []byte) er
 	return nil
 }
 
-var errSignSecret = errors.New("the connection's sign: secret is no whsec_ and 24 to 64 bytes in base64")
+var errSignSecret = errors.New("secret of the connection's sign is no whsec_ and 24 to 64 bytes in base64")
 
 // standardSecret reports whether text is a secret as the specification wants it.
 func standardSecret(text string) bool {

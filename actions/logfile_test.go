@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -130,6 +131,34 @@ func TestLogFileFails(t *testing.T) {
 	err := (&logFiles{dir: "logs"}).failed("a.jsonl", &os.PathError{Op: "write", Err: syscall.ENOSPC})
 	if err.Error() != "write a.jsonl in logs: the disk is full" || engine.IsPermanent(err) {
 		t.Errorf("%v", err)
+	}
+}
+
+// On a full disk no half of a line stays, and the step is tried again.
+func TestLogFileFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", dir).CombinedOutput(); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("a small disk cannot be mounted: %v: %s", err, out)
+		}
+		t.Skipf("a small disk cannot be mounted: %v: %s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			t.Errorf("umount %s: %v: %s", dir, err, out)
+		}
+	})
+	kind := logAction(Options{LogDir: dir})
+	conn := &logConn{File: "a.jsonl"}
+	if _, err := logTo(t, kind, conn, map[string]any{"message": strings.Repeat("x", 40<<10)}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := logTo(t, kind, conn, map[string]any{"message": strings.Repeat("y", 40<<10)})
+	if err == nil || engine.IsPermanent(err) || !strings.Contains(err.Error(), "the disk is full") {
+		t.Errorf("%v", err)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "a.jsonl")); err != nil || bytes.Contains(b, []byte("y")) || !bytes.HasSuffix(b, []byte("}\n")) {
+		t.Errorf("%d bytes, %v", len(b), err)
 	}
 }
 

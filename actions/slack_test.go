@@ -227,7 +227,8 @@ func TestSlackPeople(t *testing.T) {
 
 // Two workspaces may have the same channels and keys.
 func TestSlackWorkspaces(t *testing.T) {
-	a, b := newWorkspace(t, slacktest.Options{}, nil), newWorkspace(t, slacktest.Options{}, nil)
+	later := func() time.Time { return noon.Add(time.Hour) } // the same stamps would hide a mix-up
+	a, b := newWorkspace(t, slacktest.Options{}, nil), newWorkspace(t, slacktest.Options{Now: later}, nil)
 	b.state = a.state // of the one server
 	for range 2 {
 		for via, w := range map[string]*workspace{"a": a, "b": b} {
@@ -240,6 +241,20 @@ func TestSlackWorkspaces(t *testing.T) {
 		if diff := cmp.Diff([]string{"1 ops x", "2 ops>1 x"}, w.shown()); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+// The channel of a message may be gone: then the message is posted anew.
+func TestSlackChannelGone(t *testing.T) {
+	w := newWorkspace(t, slacktest.Options{Channels: map[string]string{"ops": ""}}, with("channel", "ops"))
+	w.state["slack default/team/ops/s1"] = json.RawMessage(`{"ts":"1.2","channel":"C0OTHERONE"}`)
+	for _, text := range []string{"live", "ended"} {
+		if _, err := w.post(t, engine.Call{}, with("text", text, "update", "s1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"1 ops ended [1 edits]"}, w.shown()); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -364,6 +379,13 @@ func TestSlackLane(t *testing.T) {
 	a := &slackConn{Token: engine.NewSecret("a"), Channel: "ops"}
 	lane := func(c *slackConn, with string) string { return slackLane([]byte(with), c).Name }
 	same := lane(a, `{"channel":"ops"}`)
+	if got := slackLane([]byte(`{"channel":"ops"}`), a); got.Every != time.Second || got.Burst != 5 {
+		t.Errorf("the pace of a channel is %s, %d at once", got.Every, got.Burst)
+	}
+	hook := &slackConn{URL: engine.NewSecret("https://hooks.slack.com/services/a/b/c")}
+	if got := slackLane([]byte(`{}`), hook); got.Name == "" || got.Every != time.Second {
+		t.Errorf("the lane of a webhook is %v", got)
+	}
 	for with, want := range map[string]bool{`{"channel":"#ops"}`: true, `{}`: true, `{"channel":"vip"}`: false} {
 		if got := lane(a, with) == same; got != want {
 			t.Errorf("%s: same lane %v", with, got)

@@ -71,7 +71,7 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 	x.status, x.header, x.said = 0, nil, ""
 	r = r.Clone(r.Context())
 	r.Header.Set("User-Agent", x.client.agent)
-	resp, err := x.client.transport.RoundTrip(r)
+	resp, err := roundTrip(x.client.transport, r)
 	if err != nil {
 		return nil, err
 	}
@@ -204,6 +204,8 @@ func slackHint(word, needed string) (hint string, permanent bool) {
 		return "nobody in the workspace has this e-mail address", true
 	case "user_not_found", "user_not_visible", "user_disabled", "is_inactive", "cannot_dm_bot":
 		return "Slack lets nobody write to this person", true
+	case "messages_tab_disabled":
+		return "enable the Messages Tab in the app's App Home", true
 	case "message_not_found":
 		return "the message was deleted", true
 	case "cant_update_message", "edit_window_closed":
@@ -213,7 +215,7 @@ func slackHint(word, needed string) (hint string, permanent bool) {
 	case "too_many_emoji", "too_many_reactions", "not_reactable", "thread_locked":
 		return "the message takes no further reaction", true
 	case "invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large", "metadata_must_be_sent_from_app",
-		"cannot_reply_to_message", "thread_not_found", "messages_tab_disabled", "cant_broadcast_message",
+		"cannot_reply_to_message", "thread_not_found", "cant_broadcast_message",
 		"access_denied", "team_access_not_granted", "team_not_found", "enterprise_is_restricted",
 		"ekm_access_denied", "accesslimited", "two_factor_setup_required", "org_login_required",
 		"message_limit_exceeded", "as_user_not_supported", "method_deprecated", "deprecated_endpoint",

@@ -88,6 +88,62 @@ func checkSlackTexts(in engine.CheckInput, f *findings) {
 	}
 }
 
+// wrong is what cannot be sent, whatever Slack says to it.
+func (s *slackStep) wrong() string {
+	p := s.p
+	webhook := !s.conn.URL.IsZero()
+	switch {
+	case webhook && p.beyondWebhook() != "":
+		return p.beyondWebhook() + ": use a connection with a token"
+	case p.React != "" && p.ToMessage == "":
+		return "to_message is empty: it is the key of the message to react to"
+	case p.React == "" && strings.TrimSpace(p.Text) == "":
+		return "the text is empty"
+	case !webhook && s.place == "":
+		return "the channel is empty: give the step or its connection a channel"
+	case p.To != "" && !isAddress(s.place):
+		return fmt.Sprintf("to: %q is no e-mail address", excerpt([]byte(p.To)))
+	case len(p.Fields) > maxFields:
+		return fmt.Sprintf("%d fields, Slack takes %d", len(p.Fields), maxFields)
+	}
+	switch n := utf8.RuneCountInString(p.Text); {
+	case p.Update != "" && n > maxSlackEdit:
+		return fmt.Sprintf("the text has %d characters, Slack takes %d when a message is edited: post a summary and a link", n, maxSlackEdit)
+	case p.Blocks != nil && n > maxSlackText:
+		return fmt.Sprintf("the text has %d characters, Slack takes %d: post a summary and a link", n, maxSlackText)
+	case utf8.RuneCountInString(p.Opener) > maxSlackText:
+		return fmt.Sprintf("the opener is longer than %d characters: shorten it", maxSlackText)
+	}
+	return ""
+}
+
+// beyondWebhook says what p wants that no incoming webhook can do.
+func (p slackParams) beyondWebhook() string {
+	for _, x := range webhookLimits() {
+		if x.asks(p) {
+			return x.what
+		}
+	}
+	return ""
+}
+
+// webhookLimit is a parameter that an incoming webhook has no use for.
+type webhookLimit struct {
+	param, what string
+	asks        func(slackParams) bool
+}
+
+func webhookLimits() []webhookLimit {
+	return []webhookLimit{
+		{"thread", "an incoming webhook cannot thread", func(p slackParams) bool { return p.Thread != "" }},
+		{"opener", "an incoming webhook cannot thread", func(p slackParams) bool { return p.Opener != "" }},
+		{"also_to_channel", "an incoming webhook cannot thread", func(p slackParams) bool { return p.AlsoToChannel }},
+		{"update", "an incoming webhook cannot edit messages", func(p slackParams) bool { return p.Update != "" }},
+		{"react", "an incoming webhook cannot react", func(p slackParams) bool { return p.React != "" }},
+		{"to", "an incoming webhook cannot write to a person", func(p slackParams) bool { return p.To != "" }},
+	}
+}
+
 // isAddress reports whether text can be an e-mail address.
 func isAddress(text string) bool {
 	a, err := mail.ParseAddress(text)

@@ -149,6 +149,19 @@ func TestSlackLooksBeforeItRepeats(t *testing.T) {
 	}
 }
 
+// Only the message that an attempt may have posted is looked for.
+func TestSlackLooksOnce(t *testing.T) {
+	w := newWorkspace(t, slacktest.Options{}, with("channel", "ops"))
+	call := w.step(t, engine.Call{}, with("text", strings.Repeat("x", maxSlackText)+"y"))
+	call.Uncertain = true
+	if _, err := w.run(t, call); err != nil || len(w.Messages()) != 2 || w.Calls("users.conversations") != 1 {
+		t.Errorf("%v, %d messages, asked %d times", err, len(w.Messages()), w.Calls("users.conversations"))
+	}
+	if n := w.Calls("conversations.history"); n > 1 {
+		t.Errorf("looked %d times", n)
+	}
+}
+
 // While Slack cannot be asked for the moment, nothing is decided.
 func TestSlackStaysUnsure(t *testing.T) {
 	w := newWorkspace(t, slacktest.Options{}, with("channel", "ops", "if_unsure", "skip"))

@@ -162,6 +162,18 @@ func TestSlackFoldRefused(t *testing.T) {
 	}
 }
 
+// A step that has sent something already is not folded.
+func TestSlackFoldsNothingBegun(t *testing.T) {
+	w := newWorkspace(t, slacktest.Options{}, with("channel", "ops"))
+	head := w.step(t, engine.Call{}, with("text", "a"))
+	head.Behind = w.behind(t, "b", "c")
+	w.state["slack wait-2"] = []byte(`{"unsure":true}`)
+	res, err := w.run(t, head)
+	if err != nil || !slices.Equal(res.Folded, []string{"wait-1"}) || w.state["slack wait-2"] == nil {
+		t.Errorf("%v %q %s", err, res.Folded, w.state["slack wait-2"])
+	}
+}
+
 // The fake's pace is Slack's: a message a second, and a few at once.
 func TestSlackPace(t *testing.T) {
 	now := noon

@@ -6,20 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
-	"time"
-	"unicode/utf8"
 
 	"github.com/slack-go/slack"
 
 	"github.com/gavelhq/gavel/engine"
 )
 
-const (
-	maxSlackText = 40_000 // characters of a message; Slack cuts what is longer
-	maxSlackEdit = 4_000  // of one that is edited
-	personFresh  = 24 * time.Hour
-)
+const maxSlackText = 40_000 // characters of a message; Slack cuts what is longer
 
 // outgoing is one message on its way to Slack.
 type outgoing struct {
@@ -37,140 +30,18 @@ type outgoing struct {
 
 const openerLabel = "opener"
 
-// wrong is what cannot be sent, whatever Slack says to it.
-func (s *slackStep) wrong() string {
-	p := s.p
-	webhook := !s.conn.URL.IsZero()
-	switch {
-	case webhook && p.beyondWebhook() != "":
-		return p.beyondWebhook() + ": use a connection with a token"
-	case p.React != "" && p.ToMessage == "":
-		return "to_message is empty: it is the key of the message to react to"
-	case p.React == "" && strings.TrimSpace(p.Text) == "":
-		return "the text is empty"
-	case !webhook && s.place == "":
-		return "the channel is empty: give the step or its connection a channel"
-	case p.To != "" && !isAddress(s.place):
-		return fmt.Sprintf("to: %q is no e-mail address", excerpt([]byte(p.To)))
-	case len(p.Fields) > maxFields:
-		return fmt.Sprintf("%d fields, Slack takes %d", len(p.Fields), maxFields)
-	}
-	switch n := utf8.RuneCountInString(p.Text); {
-	case p.Update != "" && n > maxSlackEdit:
-		return fmt.Sprintf("the text has %d characters, Slack takes %d when a message is edited: post a summary and a link", n, maxSlackEdit)
-	case p.Blocks != nil && n > maxSlackText:
-		return fmt.Sprintf("the text has %d characters, Slack takes %d: post a summary and a link", n, maxSlackText)
-	case utf8.RuneCountInString(p.Opener) > maxSlackText:
-		return fmt.Sprintf("the opener is longer than %d characters: shorten it", maxSlackText)
-	}
-	return ""
-}
-
-// beyondWebhook says what p wants that no incoming webhook can do.
-func (p slackParams) beyondWebhook() string {
-	for _, x := range webhookLimits() {
-		if x.asks(p) {
-			return x.what
-		}
-	}
-	return ""
-}
-
-// webhookLimit is a parameter that an incoming webhook has no use for.
-type webhookLimit struct {
-	param, what string
-	asks        func(slackParams) bool
-}
-
-func webhookLimits() []webhookLimit {
-	return []webhookLimit{
-		{"thread", "an incoming webhook cannot thread", func(p slackParams) bool { return p.Thread != "" }},
-		{"opener", "an incoming webhook cannot thread", func(p slackParams) bool { return p.Opener != "" }},
-		{"also_to_channel", "an incoming webhook cannot thread", func(p slackParams) bool { return p.AlsoToChannel }},
-		{"update", "an incoming webhook cannot edit messages", func(p slackParams) bool { return p.Update != "" }},
-		{"react", "an incoming webhook cannot react", func(p slackParams) bool { return p.React != "" }},
-		{"to", "an incoming webhook cannot write to a person", func(p slackParams) bool { return p.To != "" }},
-	}
-}
-
-// address finds out what Slack is to be given for the place.
-func (s *slackStep) address(ctx context.Context) error {
-	s.target = s.place
-	if s.p.To == "" || !s.conn.URL.IsZero() {
-		return nil
-	}
-	var who person
-	if _, err := s.read(ctx, s.personKey(), &who); err != nil {
-		return err
-	}
-	if who.ID == "" || s.Now.Sub(who.At) > personFresh { // an address may be given to somebody else
-		user, err := s.api.GetUserByEmailContext(ctx, s.place)
-		if err != nil {
-			return s.api.failure(ctx, "slack "+s.place, err)
-		}
-		who = person{ID: user.ID, At: s.Now}
-		s.leave(s.personKey(), who)
-	}
-	s.target = who.ID
-	return nil
-}
-
-// react adds an emoji to the first message of a key.
-func (s *slackStep) react(ctx context.Context) (engine.Result, error) {
-	what := "slack " + display(s.place)
-	to, err := s.first(ctx, s.p.ToMessage)
-	if err != nil {
-		return engine.Result{}, err
-	}
-	if to.Channel == "" { // it may be on its way
-		return engine.Result{}, fmt.Errorf("%s: there is no message with the key %q yet", what, excerpt([]byte(s.p.ToMessage)))
-	}
-	emoji := strings.Trim(s.p.React, ":")
-	err = s.api.AddReactionContext(ctx, emoji, slack.NewRefToMessage(to.Channel, to.TS))
-	if err != nil && !refusedWith(err, "already_reacted") {
-		return engine.Result{}, s.api.failure(ctx, what, err)
-	}
-	return s.done(posted{to.Channel, to.TS}, "reacted with :"+excerpt([]byte(emoji))+": in "+display(s.place)), nil
-}
-
-// edit edits the first message of the key. done is false if there is none, or
-// none any more.
-func (s *slackStep) edit(ctx context.Context) (res engine.Result, done bool, err error) {
-	m, err := s.first(ctx, s.p.Update)
-	if err != nil || m.Channel == "" || m.TS == "" {
-		return engine.Result{}, false, err
-	}
-	parts, err := s.parts()
-	if err != nil {
-		return engine.Result{}, false, engine.Permanent(err)
-	}
-	_, _, _, err = s.api.UpdateMessageContext(ctx, m.Channel, m.TS,
-		slack.MsgOptionText(parts[0].text, false),
-		slack.MsgOptionBlocks(parts[0].blocks...), // none takes those away that it has
-		slack.MsgOptionLinkNames(false),
-		slack.MsgOptionParse(false),
-	)
-	switch {
-	case refusedWith(err, "message_not_found", "cant_update_message", "edit_window_closed"):
-		return engine.Result{}, false, nil
-	case err != nil:
-		return engine.Result{}, false, s.api.failure(ctx, "slack "+display(s.place), err)
-	}
-	return s.done(posted{m.Channel, m.TS}, "edited the message in "+display(s.place)), true, nil
-}
-
 // post sends what is next of the step, unless it turns out to be there.
 func (s *slackStep) post(ctx context.Context) (engine.Result, error) {
 	if s.Uncertain && !s.pos.Unsure {
 		s.pos.Unsure = true // remembered until it is settled, however many attempts that takes
-		return s.again(), nil
+		return s.prepared(), nil
 	}
 	m, err := s.next(ctx)
 	if err != nil {
 		return engine.Result{}, err
 	}
 	if claimed, err := s.claims(ctx, m); !claimed || err != nil {
-		return s.again(), err
+		return s.prepared(), err
 	}
 	if s.pos.In != nil {
 		if res, done, err := s.postedIn(ctx, m); done || err != nil {
@@ -183,7 +54,7 @@ func (s *slackStep) post(ctx context.Context) (engine.Result, error) {
 		}
 	}
 	if prepared, err := s.fold(ctx, &m); prepared || err != nil {
-		return s.again(), err
+		return s.prepared(), err
 	}
 	at, err := s.send(ctx, &m)
 	if err != nil {

@@ -221,7 +221,7 @@ func (p *slackProbe) channel(name string, c slack.Channel, member bool) {
 	switch {
 	case c.IsArchived:
 		p.bad("use another one, or restore it", "%s: is_archived", name)
-	case !member && !c.IsPrivate && p.scopes != nil && slices.Contains(p.scopes, scopeWritePublic):
+	case !member && p.scopes != nil && slices.Contains(p.scopes, scopeWritePublic):
 		p.fine("%s: public, the bot may post without being a member", name)
 	case !member:
 		p.bad("invite the bot: /invite @"+p.bot, "%s: not_in_channel", name)

@@ -117,6 +117,13 @@ func (s *slackStep) resume(ctx context.Context) (err error) {
 	return err
 }
 
+// prepared leaves what has to be known before something is sent.
+func (s *slackStep) prepared() engine.Result {
+	res := s.again()
+	res.Unsent = true
+	return res
+}
+
 // again leaves the position and has the step go on.
 func (s *slackStep) again() engine.Result {
 	if s.kept || s.pos.begun() {

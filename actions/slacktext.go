@@ -70,6 +70,20 @@ func unformatted(text string) string {
 
 func inWord(r rune) bool { return r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) }
 
+// addressOrLink is an address, or a link, which may have one in it.
+var addressOrLink = regexp.MustCompile(`<[^<>]*>|https?://[^\s<>|]*[^\s<>|.,;:!?)*_~]`)
+
+// linkedSlack makes links of the addresses in a text, which Slack does by
+// itself with a new message and not with an edited one.
+func linkedSlack(text string) string {
+	return addressOrLink.ReplaceAllStringFunc(text, func(found string) string {
+		if strings.HasPrefix(found, "<") {
+			return found
+		}
+		return "<" + found + ">"
+	})
+}
+
 func unescapeSlack(text string) string {
 	text = strings.ReplaceAll(text, "&lt;", "<")
 	text = strings.ReplaceAll(text, "&gt;", ">")

@@ -66,46 +66,56 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// What reaches Slack from names in every parameter mentions nobody, links
-// nothing and keeps the rule's own formatting whole.
-func TestHostileNamesReachSlackPlain(t *testing.T) {
+// What is made of names in every parameter mentions nobody, links nothing and
+// keeps the rule's own formatting whole; of some, what reaches Slack.
+func TestHostileNamesInMessages(t *testing.T) {
 	w := newWorkspace(t, slacktest.Options{}, with("channel", "ops"))
 	for i, name := range hostileNames(2_000) {
 		text := w.kind.Escape("text", name)
-		params := with("text", "*"+text+"* joined", "thread", name)
-		switch i % 3 {
-		case 1:
-			params["fields"] = []any{with("Name", text)}
-		case 2:
-			params["blocks"] = []any{
+		p := slackParams{Text: "*" + text + "* joined", Opener: "Room " + text, Fields: []map[string]string{{"Name": text}}}
+		if i%2 == 0 {
+			p.Fields, p.Blocks = nil, []any{
 				with("type", "section", "text", with("type", "mrkdwn", "text", "*"+text+"*")),
-				with("type", "header", "text", with("type", "plain_text", "text", "x"+text)),
+				with("type", "context", "elements", []any{with("type", "plain_text", "text", "x"+text)}),
 			}
 		}
-		if i%2 == 0 {
-			params["opener"] = "Room " + text
-		}
-		if utf8.RuneCountInString("x"+text) > maxHeader {
-			continue
-		}
-		if _, err := w.post(t, engine.Call{}, params); err != nil {
+		s := &slackStep{p: p}
+		parts, err := s.parts()
+		if err != nil {
 			t.Fatalf("%q: %v", name, err)
+		}
+		raw, err := json.Marshal(parts[0].blocks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkPlain(t, name, slacktest.Message{Text: parts[0].text, Blocks: raw})
+		checkPlain(t, name, slacktest.Message{Text: p.Opener})
+		if i < 100 {
+			if _, err := w.post(t, engine.Call{}, with("text", p.Text, "thread", name, "opener", p.Opener)); err != nil {
+				t.Fatalf("%q: %v", name, err)
+			}
 		}
 	}
 	for _, m := range w.Messages() {
-		var blocks any
-		if m.Blocks != nil {
-			if err := json.Unmarshal(m.Blocks, &blocks); err != nil {
-				t.Fatal(err)
-			}
+		checkPlain(t, m.Text, m)
+	}
+}
+
+// checkPlain fails if a message does more than its rule says.
+func checkPlain(t *testing.T, name string, m slacktest.Message) {
+	t.Helper()
+	var blocks any
+	if m.Blocks != nil {
+		if err := json.Unmarshal(m.Blocks, &blocks); err != nil {
+			t.Fatal(err)
 		}
-		for _, text := range append(textsOf(blocks), m.Text) {
-			if control.MatchString(text) {
-				t.Fatalf("%q reached Slack", text)
-			}
-			if strings.HasPrefix(text, "*") && (strings.Count(text, "*") != 2 || strings.Contains(text, "`")) && !strings.Contains(text, "https://") {
-				t.Fatalf("%q reached Slack: its formatting is broken", text)
-			}
+	}
+	for _, text := range append(textsOf(blocks), m.Text) {
+		if control.MatchString(text) {
+			t.Fatalf("%q: %q is sent", name, text)
+		}
+		if strings.Contains(text, "`") {
+			t.Fatalf("%q: %q is sent, its formatting is broken", name, text)
 		}
 	}
 }
@@ -152,6 +162,21 @@ func TestEscapeSlack(t *testing.T) {
 		"https://x.example/`a`":             "https://x.example/%60a%60",
 	} {
 		if got := escapeSlack(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestLinkedSlack(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain":                             "plain",
+		"see https://x.example/a?b&amp;c.":  "see <https://x.example/a?b&amp;c>.",
+		"*https://x.example*":               "*<https://x.example>*",
+		"<https://x.example|here> or there": "<https://x.example|here> or there",
+		"<https://x.example>":               "<https://x.example>",
+		"a (http://x.example/b) c":          "a (<http://x.example/b>) c",
+	} {
+		if got := linkedSlack(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}

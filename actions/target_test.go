@@ -30,6 +30,12 @@ func TestTargets(t *testing.T) {
 		{"billing", `{"meter":"meeting_minutes","quantity":"72"}`, nil, "meeting_minutes"},
 		{"emit", `{"name":"too-long"}`, nil, "too-long"},
 		{"log", `{"message":"x"}`, nil, "log"},
+		{"log", `{"message":"x"}`, &logConn{File: "meetings.jsonl"}, "meetings.jsonl"},
+		{"log", `{"message":"x"}`, &logConn{}, "log"},
+		{"email", `{"to":["Ana <ana@example.com>","b@example.com"]}`, nil, "Ana <ana@example.com> and 1 more"},
+		{"email", `{}`, nil, ""},
+		{"exec", `{"program":"archive"}`, nil, "archive"},
+		{"exec", `[]`, nil, ""},
 		{"billing", `[]`, nil, ""},
 	} {
 		if got := kinds[tc.kind].Target(json.RawMessage(tc.with), tc.conn); got != tc.want {
@@ -57,6 +63,10 @@ func TestServices(t *testing.T) {
 		{"http", `{"get":"/leads/1"}`, crm, "https://crm.example.com:8443"},
 		{"http", `{"post":"https://crm.example.com:8443/other?key=1"}`, crm, "https://crm.example.com:8443"},
 		{"http", `{"put":"http://crm.example.com/"}`, nil, "http://crm.example.com"},
+		{"email", `{}`, &emailConn{Host: "SMTP.example.com", Password: engine.NewSecret(canary)}, "smtp smtp.example.com"},
+		{"email", `{}`, nil, ""},
+		{"exec", `{"program":"archive","args":["x"]}`, nil, "program archive"},
+		{"exec", `{}`, nil, ""},
 		{"http", `{"get":"/leads"}`, nil, ""},
 		{"http", `{}`, crm, ""},
 		{"http", `[]`, nil, ""},

@@ -62,6 +62,9 @@ type ActionKind struct {
 	// answer the others wait. nil or "": nothing that could be down. It holds no
 	// secret. via is the connection's name.
 	Service func(via string, with json.RawMessage, conn any) string
+	// AtOnce is how many attempts at once the connection allows on a Service; 0:
+	// as many as the engine does. nil: it says nothing of that.
+	AtOnce func(conn any) int
 	// Probe finds out whether a connection would do for the steps that use it,
 	// without anything that a person would see. nil: nothing to find out.
 	Probe func(context.Context, ProbeInput) []Finding
@@ -208,6 +211,8 @@ type Result struct {
 	// Folded is recorded, and Do is called once more at once, 100 times at most;
 	// this is no attempt that failed, but it counts for the pace of the lane.
 	Again bool
+	// Unsent, with Again: the target was asked nothing. It counts for no pace.
+	Unsent bool
 	// Folded are the keys of Call.Behind that this attempt did, too, or an earlier
 	// one that was never recorded: their steps are done with its Status and Body.
 	Folded []string

@@ -26,7 +26,7 @@ func (a *advance) attempt() bool {
 	if !ok {
 		return false
 	}
-	t := try{kind: kind, conn: conn, turn: turn, at: now}
+	t := try{kind: kind, conn: conn, turn: turn, at: now, ended: now}
 	defer func() { a.lanes.leave(turn, t.n, t.err, a.o.Now()) }() // after what it left is on disk
 	if kind.Folds > 0 && turn.lane != nil {
 		if was, goesOn := a.wasFolded(kind, now); was {
@@ -99,7 +99,7 @@ func (a *advance) round(t *try) bool {
 	}
 	t.res, t.err = a.call(t.kind, call)
 	t.ended = a.o.Now()
-	if a.work.Err() == nil {
+	if a.work.Err() == nil && !(t.res.Again && t.res.Unsent) {
 		t.n++
 	}
 	return true
@@ -109,7 +109,8 @@ func (a *advance) round(t *try) bool {
 // it can go on.
 func (a *advance) soFar(t *try) bool {
 	r, now := a.run, a.o.Now()
-	if t.err = a.keepFolded(t.res); t.err != nil {
+	if err := a.keepFolded(t.res); err != nil {
+		t.err = Permanent(err)
 		return false
 	}
 	r.State, r.Due, r.Updated, r.Begun = RunReady, now, now, false
@@ -151,6 +152,9 @@ func ways(kind ActionKind, call *StepCall, conn any) (paced, shared way) {
 	}
 	if kind.Service != nil {
 		shared.name = kind.Service(call.Via, call.With, conn)
+	}
+	if kind.AtOnce != nil {
+		shared.most = kind.AtOnce(conn)
 	}
 	return paced, shared
 }

@@ -54,6 +54,7 @@ type way struct {
 	single bool          // one attempt at a time
 	every  time.Duration // see Lane; 0: as often as they like
 	burst  int
+	most   int // attempts at once; 0: mostAtOnce
 }
 
 // lane is the way to one target.
@@ -191,7 +192,7 @@ func (l *lanes) room(x *lane) int {
 	if x.single {
 		return 1
 	}
-	return max(1, min(mostAtOnce, (l.workers-(l.shared-x.inside))/2))
+	return max(1, min(cmp.Or(x.most, mostAtOnce), mostAtOnce, (l.workers-(l.shared-x.inside))/2))
 }
 
 func (l *lanes) count(x *lane, n int) {

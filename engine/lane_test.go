@@ -65,6 +65,21 @@ func out(t *testing.T, l *lanes, name string) stay {
 	return s
 }
 
+// A connection may allow fewer attempts at once than there is room for.
+func TestRoomOfConnection(t *testing.T) {
+	for most, room := range map[int]int{0: 8, 1: 1, 3: 3, 100: 8} {
+		l, _ := lanesOf(16)
+		w := way{name: "a", most: most}
+		entered := 0
+		for p := new(pass); p != nil; entered++ {
+			p, _ = l.enter(w, arrival{called: true, now: time.Now(), patience: anHour})
+		}
+		if entered-1 != room {
+			t.Errorf("%d at once: %d entered, want %d", most, entered-1, room)
+		}
+	}
+}
+
 // A target takes half of what the others leave free, and at least one place.
 func TestRoom(t *testing.T) {
 	l, _ := lanesOf(16)
@@ -361,5 +376,60 @@ func TestPaceCosts(t *testing.T) {
 		if len(l.all) != 0 {
 			t.Errorf("still known: %v", l.all)
 		}
+	})
+}
+
+// In a lane for one at a time the one that was called goes before those that come
+// meanwhile, and nobody else is called before it has come; but it is not waited
+// for for ever.
+func TestCalledGoesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, called := lanesOf(64)
+		w := way{name: "channel", single: true}
+		enter := func(called bool) (*pass, stay) {
+			return l.enter(w, arrival{called: called, now: time.Now(), patience: anHour})
+		}
+		want := func(what string, calls string) {
+			t.Helper()
+			synctest.Wait()
+			if got := fmt.Sprint(called.take()); got != calls {
+				t.Errorf("%s: called %s, want %s", what, got, calls)
+			}
+		}
+		first, _ := enter(false)
+		if p, _ := enter(false); p != nil {
+			t.Fatal("two at once")
+		}
+		l.waits(w, stay{}, time.Now())
+		want("one waits", "[]")
+		l.leave(first, 1, nil, time.Now())
+		want("the first has left", "[channel 1]")
+		if p, _ := enter(false); p != nil {
+			t.Error("one that came meanwhile overtook the one that was called")
+		}
+		l.waits(w, stay{}, time.Now())
+		want("another one waits", "[]")
+		second, _ := enter(true)
+		if second == nil {
+			t.Fatal("the one that was called may not enter")
+		}
+		l.call = func(string, int) bool { // it was the last one
+			called.all = append(called.all, "last")
+			return false
+		}
+		l.leave(second, 1, nil, time.Now())
+		want("the second has left", "[last]")
+		if p, _ := enter(false); p != nil {
+			t.Error("one that came meanwhile overtook the last one")
+		}
+		l.waits(w, stay{}, time.Now())
+		time.Sleep(lateComer)
+		want("the last one never came", "[last]")
+		time.Sleep(lateComer)
+		synctest.Wait()
+		if p, _ := enter(false); p == nil {
+			t.Error("the lane is shut, though nobody comes")
+		}
+		l.close()
 	})
 }

@@ -351,6 +351,27 @@ func TestAgain(t *testing.T) {
 	})
 }
 
+// What is only written down before the target is asked counts for no pace.
+func TestAgainUnsent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newChannel(t, engine.Lane{Name: "ops", Every: time.Second, Burst: 1}, 0)
+		x.send = func(c engine.Call) (engine.Result, error) {
+			if _, err := c.State.ActionState(context.Background(), "act", c.Key); err == nil {
+				return engine.Result{}, nil
+			}
+			return engine.Result{Again: true, Unsent: true, State: map[string]json.RawMessage{c.Key: json.RawMessage(`1`)}}, nil
+		}
+		stop := x.start()
+		x.says(2)
+		pass(time.Minute)
+		synctest.Wait()
+		if _, at := x.messages(); len(at) != 4 || at[1] != at[0] || at[2] != at[0]+time.Second || at[3] != at[2] {
+			t.Errorf("sent at %v", at)
+		}
+		stop()
+	})
+}
+
 // An action that never ends is stopped.
 func TestAgainForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

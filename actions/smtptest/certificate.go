@@ -13,15 +13,18 @@ import (
 	"time"
 )
 
+// longAway is when a certificate ends that is not to end.
+func longAway() time.Time { return time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC) }
+
 // newCertificate makes an authority (PEM) and what a server signed by it needs.
 func newCertificate(until time.Time) (ca string, config *tls.Config, err error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return "", nil, err
 	}
-	begin := time.Now().Add(-48 * time.Hour)
+	begin := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	authority := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority of a test"}, NotBefore: begin, NotAfter: time.Now().Add(24 * time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority of a test"}, NotBefore: begin, NotAfter: longAway(),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	caDER, err := x509.CreateCertificate(rand.Reader, authority, authority, &caKey.PublicKey, caKey)

@@ -27,7 +27,7 @@ type Options struct {
 	User, Password string
 	// Auth are the ways to log in; default PLAIN and LOGIN.
 	Auth []string
-	// Until is when the certificate ends; default in a year.
+	// Until is when the certificate ends; default in 2100.
 	Until time.Time
 	// Answer replaces the answer to a command, such as "RCPT TO:<a@b>", the
 	// greeting (""), or a whole message ("."). "" leaves it as it is, "hang" says
@@ -64,7 +64,7 @@ type Server struct {
 func Start(t testing.TB, o Options) *Server {
 	t.Helper()
 	if o.Until.IsZero() {
-		o.Until = time.Now().Add(365 * 24 * time.Hour)
+		o.Until = longAway()
 	}
 	if o.Auth == nil {
 		o.Auth = []string{"PLAIN", "LOGIN"}

@@ -1,7 +1,13 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"io/fs"
+	"math/big"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -30,12 +36,24 @@ func TestDocumentedRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	programs := t.TempDir() // those that the pages speak of
+	for _, name := range []string{"archive", "door-light"} {
+		if err := os.WriteFile(filepath.Join(programs, name), nil, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	certificate, key := documentedPair(t)
 	o := rules.Options{
-		Actions:   actions.Builtin(actions.Options{Now: time.Now}),
+		Actions:   actions.Builtin(actions.Options{Now: time.Now, AllowExec: programs}),
 		Platforms: triggers.Builtin(triggers.Options{Now: time.Now}),
 		Getenv:    func(string) (string, bool) { return "0123456789abcdef0123456789abcdef", true },
 		ReadFile: func(name string) ([]byte, error) {
-			if filepath.Ext(name) == ".pem" {
+			switch {
+			case strings.HasSuffix(name, "-cert.pem"), strings.HasSuffix(name, "-ca.pem"):
+				return certificate, nil
+			case strings.HasSuffix(name, "-key.pem"):
+				return key, nil
+			case filepath.Ext(name) == ".pem":
 				return os.ReadFile(filepath.Join("testdata", "public.pem"))
 			}
 			return []byte("0123456789abcdef0123456789abcdef\n"), nil
@@ -68,4 +86,23 @@ func TestDocumentedRules(t *testing.T) {
 	if blocks < 20 {
 		t.Errorf("only %d blocks found", blocks)
 	}
+}
+
+// documentedPair is a certificate and its key, where a page speaks of some.
+func documentedPair(t *testing.T) (certificate, key []byte) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
 }

@@ -88,10 +88,12 @@ func (d *doctor) look(ctx context.Context) error {
 		return err
 	}
 	set, acts := d.loadRules()
-	d.lookAtStore(ctx)
 	d.add("server", "", web.FindingUnknown, "none is running on "+d.app.dataDir, "start it: gavel serve")
-	c, err = d.app.connect(ctx)
-	if err == nil {
+	if d.lookAtStore(ctx) {
+		c, err := d.app.connect(ctx)
+		if err != nil {
+			return err
+		}
 		defer c.close()
 		if err := d.lookAtPast(ctx, c, false); err != nil {
 			return err

@@ -44,19 +44,27 @@ func (d *doctor) lookAtStatus(st web.Status) {
 	d.add("server", "", web.FindingOK, fmt.Sprintf("%s, %s since %s", st.Version, st.State, d.app.clock(st.Started)), "")
 }
 
-// lookAtStore looks at the store of a server that does not run.
-func (d *doctor) lookAtStore(ctx context.Context) {
+// lookAtStore looks at the store of a server that does not run. It reports
+// whether its rows can be read.
+func (d *doctor) lookAtStore(ctx context.Context) bool {
 	file, err := store.File(d.app.dataDir)
 	if err != nil {
 		d.add("store", "", web.FindingUnknown, err.Error(), "")
-		return
+		return false
 	}
 	info, err := store.ReadInfo(ctx, file)
 	if err != nil {
 		d.add("store", "", web.FindingFailed, err.Error(), "gavel store check says more")
-		return
+		return false
 	}
 	d.lookAtDisk(info.Size, info.Schema)
+	r, err := store.OpenReader(ctx, d.app.dataDir, d.app.now)
+	if err != nil { // it is of an older version
+		d.add("store", "", web.FindingUnknown, err.Error(), "")
+		return false
+	}
+	r.Close()
+	return true
 }
 
 // lookAtDisk says how large the store is, and what room it has.

@@ -38,7 +38,7 @@ import (
 	"github.com/gavelhq/gavel/triggers"
 )
 
-var namesTried = flag.Int("names", 100, "how many hostile names TestHostileNames tries")
+var namesTried = flag.Int("names", 150, "how many hostile names TestHostileNames tries")
 
 // hostileRules send a name to every destination there is.
 const hostileRules = `

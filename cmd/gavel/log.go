@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"time"
 
@@ -31,6 +33,14 @@ func (a *app) logger(format, level string) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(a.err, &slog.HandlerOptions{Level: l})), nil
 	}
 	return nil, fail(exitUsage, fmt.Errorf("--log-format cannot be %q", format), "there are: auto, text, json")
+}
+
+// forLibraries gives log to libraries that log on their own. What is written by
+// package log goes nowhere: net/http writes there, without asking, what a target
+// sends behind its answer, and a target may send back what it was sent.
+func forLibraries(logger *slog.Logger) {
+	slog.SetDefault(logger)
+	log.SetOutput(io.Discard)
 }
 
 // cleanAttr keeps a record on one line and its text from commanding the

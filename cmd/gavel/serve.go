@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -114,7 +113,7 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	slog.SetDefault(log) // for libraries that log on their own
+	forLibraries(log)
 	if a.getenv("GOGC") == "" {
 		// The heap is small beside any machine: collecting it half as often
 		// costs a few megabytes and takes a quarter more deliveries.

@@ -69,6 +69,9 @@ func (l *loader) value(n node, s shape, enum []string, p within) (value, bool) {
 		if s.form == formText && n.Kind == yaml.SequenceNode && p.static == "" {
 			l.out.explain(before, "wrong-type", "a step takes one: write a step for each of them")
 		}
+		if s.form == formList && s.elem.form == formMap && n.Kind == yaml.MappingNode {
+			l.out.explain(before, "wrong-type", "put a dash before each entry, - NAME: value: a map has no order")
+		}
 		return v, false
 	}
 	return l.scalarValue(n, v, p)

@@ -49,6 +49,14 @@
 // line (asides) until the engine calls: the first of them in memory, where they
 // need no commit, the others in the table, found by their target.
 //
+// # The ledger
+//
+// Entries are numbered and chained by tenant in the transaction that writes them
+// (posting), and so is what a person has entered (post, settle): the one writer
+// makes one chain. What an entry comes to is computed by callbacks within it, which
+// know the month's total so far. The text of an entry, canonical JSON, is what the
+// hash is of; the columns beside it are for finding it. ledgerCheck reads it all.
+//
 // # Time
 //
 // What rules wait for (timers), and when a session is to be looked at because

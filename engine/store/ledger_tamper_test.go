@@ -268,13 +268,13 @@ func tamperable(t *testing.T) (path string) {
 	dir := t.TempDir()
 	s := inUse(t, dir)
 	var all []engine.Entry
-	for n := range 60 {
+	for n := range 40 {
 		e := billed(n)
 		if n%7 == 3 {
 			e.Tenant = "other"
 		}
 		all = append(all, e)
-		if n%10 == 9 {
+		if n%8 == 7 {
 			c := remark{Reason: "wrong", Actor: "alice", Step: fmt.Sprint("request/", n)}.on(all[n/2], engine.EntryCorrection)
 			c.Quantity, c.Charge = "-2", e.Charge
 			all = append(all, c)
@@ -299,7 +299,7 @@ func tamperable(t *testing.T) (path string) {
 	return filepath.Join(dir, fileName)
 }
 
-const checkpointEvery = 10
+const checkpointEvery = 7
 
 // ledgerKey is a key for tests.
 func ledgerKey() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)) }

@@ -17,7 +17,7 @@ import (
 	"github.com/gavelhq/gavel/engine"
 )
 
-var upgradeEntries = flag.Int("upgrade-entries", 3000, "how many ledger entries of schema 4 are chained")
+var upgradeEntries = flag.Int("upgrade-entries", 1500, "how many ledger entries of schema 4 are chained")
 
 // oldLedger makes a store of schema 4 with n entries in dir.
 func oldLedger(t *testing.T, dir string, n int) {

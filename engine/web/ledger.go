@@ -17,8 +17,11 @@ import (
 	"github.com/go-chi/chi/v5"
 )
 
-// maxLedgerBody bounds what a person says about an entry.
-const maxLedgerBody = 64 << 10
+const (
+	// maxReason bounds what a person says about an entry: it is kept for good.
+	maxReason     = 2000
+	maxLedgerBody = 64 << 10
+)
 
 // LedgerRequest is what a person asks for: the reason always, the others as what
 // is asked for needs them.
@@ -174,6 +177,9 @@ func readLedgerRequest(body io.Reader) (ask LedgerRequest, err error) {
 	}
 	if strings.TrimSpace(ask.Reason) == "" {
 		return ask, bad("a reason is missing", "say why: it is kept with the entry")
+	}
+	if len(ask.Reason) > maxReason {
+		return ask, bad(fmt.Sprintf("a reason of %d bytes is too long", len(ask.Reason)), fmt.Sprintf("at most %d: name a document", maxReason))
 	}
 	return ask, nil
 }

@@ -37,7 +37,7 @@ func (q UsageQuery) params() url.Values {
 	return p
 }
 
-var month = regexp.MustCompile(`^\d{4}-(?:0[1-9]|1[0-2])$`)
+var monthForm = regexp.MustCompile(`^\d{4}-(?:0[1-9]|1[0-2])$`)
 
 // usageQuery reads what selects entries.
 func usageQuery(r *http.Request) (q UsageQuery, err error) {
@@ -46,7 +46,7 @@ func usageQuery(r *http.Request) (q UsageQuery, err error) {
 	q = UsageQuery{Period: get("period"), Service: get("service"), Tenant: get("tenant")}
 	switch {
 	case q.Period != "" || q.Service != "":
-		if m := q.Period + q.Service; !month.MatchString(m) {
+		if m := q.Period + q.Service; !monthForm.MatchString(m) {
 			return q, bad(fmt.Sprintf("%q is no month", m), hint)
 		}
 		return q, nil

@@ -49,7 +49,8 @@ func planted() []canary {
 		newCanary("OAUTH_SECRET", "oauth&%s"),
 		newCanary("OAUTH_SECRET_2", "oauth-body-%s"),
 		newCanary("SIGN_HMAC", "hmac-%s"),
-		newCanary("SIGN_HMAC_OLD", "hmac-old-%s"),
+		newCanary("LK_SECRET_OLD", "lk-old-%s"),
+		newCanary("HUDDLE_SECRET_OLD", "huddle-old-%s"),
 		newCanary("MAIL_PASSWORD", "mail-%s"),
 		newCanary("QUOTED", `quo"ted\%s`),
 		newCanary("UMLAUT", "schlüssel-%s"),
@@ -63,10 +64,10 @@ func planted() []canary {
 const rulesText = `version: 1
 sources:
   pnm: { platform: plugnmeet, api_key: env:PNM_KEY, secret: [env:PNM_SECRET, env:PNM_SECRET_OLD] }
-  lk: { platform: livekit, api_key: env:PNM_KEY, secret: env:LK_SECRET }
+  lk: { platform: livekit, api_key: env:PNM_KEY, secret: [env:LK_SECRET, env:LK_SECRET_OLD] }
   meet: { platform: openvidu-meet, secret: [env:MEET_SECRET, env:MEET_SECRET_OLD] }
   ov: { platform: openvidu2, headers: { Authorization: env:OV_HEADER } }
-  huddle: { platform: huddle01, secret: env:HUDDLE_SECRET }
+  huddle: { platform: huddle01, secret: [env:HUDDLE_SECRET, env:HUDDLE_SECRET_OLD] }
 connections:
   slack:
     team: { token: env:SLACK_TOKEN, channel: ops, api: BASE/api/ }
@@ -86,8 +87,8 @@ connections:
     oauth: { base: BASE/oauth, oauth: { token_url: BASE/oauth/token, client_id: gavel, client_secret: env:OAUTH_SECRET } }
     refused: { base: BASE/refused, oauth: { token_url: BASE/bad-token, client_id: gavel, client_secret: env:OAUTH_SECRET_2, auth: body } }
     signed: { base: BASE/signed, sign: { scheme: standard-webhooks, secret: env:SIGN_STANDARD } }
-    hmac: { base: BASE/hmac, sign: { scheme: hmac-sha256, secret: [env:SIGN_HMAC, env:SIGN_HMAC_OLD], header: X-Hub-Signature-256, prefix: sha256= } }
-    mtls: { base: BASE/mtls, tls: { cert: "file:DIR/cert.pem", key: "file:DIR/key.pem" } }
+    hmac: { base: BASE/hmac, sign: { scheme: hmac-sha256, secret: env:SIGN_HMAC } }
+    mtls: { base: OVERTLS/mtls, tls: { cert: "file:DIR/cert.pem", key: "file:DIR/key.pem", ca: "file:DIR/ca.pem" } }
     unused: { base: "http://127.0.0.1:1/unused", bearer: env:UNUSED }
   email:
     mail: { host: 127.0.0.1, port: MAILPORT, tls: none, user: gavel, password: env:MAIL_PASSWORD, from: gavel@example.com }
@@ -100,16 +101,16 @@ func httpConnections() []string {
 }
 
 // rules are a rule for each connection and each way to answer.
-func rules(base, dir, mailPort string) string {
+func rules(x *target, dir, mailPort string) string {
 	var b strings.Builder
-	b.WriteString(strings.NewReplacer("BASE", base, "DIR", dir, "MAILPORT", mailPort).Replace(rulesText))
+	b.WriteString(strings.NewReplacer("BASE", x.URL, "OVERTLS", x.tls.URL, "DIR", dir, "MAILPORT", mailPort).Replace(rulesText))
 	rule := func(id, steps string) {
 		fmt.Fprintf(&b, "  - id: %s\n    when: session_started\n    then:\n%s    on_failure:\n      - log: ${failure.step} ${failure.error}\n", id, steps)
 	}
 	for _, via := range httpConnections() {
 		for _, path := range []string{"echo", "fail", "later", "redirect", "broken", "garbage"} {
 			rule(via+"-"+path, fmt.Sprintf(`      - id: x
-        http: { via: %s, post: /%s, json: { room: "${room.name}" } }
+        http: { via: %s, post: /%s, json: { room: "${room.id}" } }
         retry: { attempts: 2, first: 100ms }
       - log: { level: debug, message: "${steps.x.status}", fields: { body: "${steps.x.body}", headers: "${steps.x.headers}" } }
       - emit: { name: seen, data: "${steps.x.body}" }
@@ -134,10 +135,11 @@ func TestCanaries(t *testing.T) {
 	all = append(all, canary{"key.pem", key}, canary{"the access token", oauthToken},
 		canary{"SIGN_STANDARD", base64.StdEncoding.EncodeToString([]byte(newCanary("SIGN_STANDARD", "standard-%s").text))})
 	env := environment(t, all, dir, x.URL)
+	write(t, filepath.Join(dir, "ca.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: x.tls.Certificate().Raw})))
 
 	o := server.Options{Bin: build(t, dir), Rules: filepath.Join(dir, "rules.yaml"), Data: filepath.Join(dir, "data"), Env: env,
 		Args: []string{"--log-level", "debug", "--log-format", "json", "--allow-net", "127.0.0.0/8"}}
-	write(t, o.Rules, rules(x.URL, dir, x.mailServer(t)))
+	write(t, o.Rules, rules(x, dir, x.mailServer(t)))
 	s, err := server.Start(ctx, o)
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +169,7 @@ func TestCanaries(t *testing.T) {
 	for _, h := range hits[:min(len(hits), 40)] {
 		t.Error(h)
 	}
-	if len(all) < 29 {
+	if len(all) < 30 {
 		t.Errorf("only %d secrets are planted", len(all))
 	}
 }

@@ -2,6 +2,7 @@ package secrets
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -20,6 +21,7 @@ import (
 // target hands back what it is sent, secrets and all, in every way a target has.
 type target struct {
 	*httptest.Server
+	tls  *httptest.Server // the same, for those who show a certificate
 	mu   sync.Mutex
 	seen []byte // all it was sent, to know that it was
 }
@@ -29,6 +31,10 @@ func newTarget(t *testing.T) *target {
 	x := &target{}
 	x.Server = httptest.NewServer(x)
 	t.Cleanup(x.Close)
+	x.tls = httptest.NewUnstartedServer(x)
+	x.tls.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	x.tls.StartTLS()
+	t.Cleanup(x.tls.Close)
 	return x
 }
 

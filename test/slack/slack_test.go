@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -128,47 +127,58 @@ func (x *stage) start(t *testing.T) {
 	x.server = s
 }
 
-// join has people join rooms, all at once.
-func (x *stage) join(t *testing.T, rooms []string, people ...string) {
+// join has people join rooms, all at once. It returns the deliveries that got no
+// answer, because the server was killed.
+func (x *stage) join(t *testing.T, rooms []string, people ...string) []load.Delivery {
 	t.Helper()
-	client := &http.Client{}
-	defer client.CloseIdleConnections()
-	var work sync.WaitGroup
+	var all []load.Delivery
+	now := time.Now()
 	for i, room := range rooms {
 		for _, who := range people {
 			body, err := json.Marshal(map[string]any{
-				"event": "participant_joined", "id": room + who, "created_at": fmt.Sprint(time.Now().Unix()),
-				"room":        map[string]any{"sid": fmt.Sprintf("RM_%d", i), "room_id": room, "creation_time": fmt.Sprint(time.Now().Unix() - 60)},
+				"event": "participant_joined", "id": room + who, "created_at": fmt.Sprint(now.Unix()),
+				"room":        map[string]any{"sid": fmt.Sprintf("RM_%d", i), "room_id": room, "creation_time": fmt.Sprint(now.Unix() - 60)},
 				"participant": map[string]any{"sid": "PA_" + who, "identity": who, "name": who},
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			d, err := load.Signed(body, time.Now())
+			d, err := load.Signed(body, now)
 			if err != nil {
 				t.Fatal(err)
 			}
-			work.Go(func() {
-				req, err := http.NewRequest(http.MethodPost, x.server.Hooks+"/hooks/load", strings.NewReader(string(d.Request.Body)))
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				req.Header = d.Request.Header
-				res, err := client.Do(req)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				_, _ = io.Copy(io.Discard, res.Body)
-				res.Body.Close()
-				if res.StatusCode != http.StatusOK {
-					t.Errorf("%s in %s: %s", who, room, res.Status)
-				}
-			})
+			all = append(all, d)
 		}
 	}
+	return x.post(t, all)
+}
+
+// post posts deliveries, all at once, and returns those that got no answer.
+func (x *stage) post(t *testing.T, all []load.Delivery) (lost []load.Delivery) {
+	t.Helper()
+	var work sync.WaitGroup
+	var mu sync.Mutex
+	base := x.server.Hooks
+	for _, d := range all {
+		work.Go(func() {
+			status, err := 0, error(nil)
+			conn, err := load.Dial(base)
+			if err == nil {
+				status, err = conn.Post(d)
+				_ = conn.Close()
+			}
+			switch {
+			case err != nil:
+				mu.Lock()
+				defer mu.Unlock()
+				lost = append(lost, d)
+			case status != http.StatusOK:
+				t.Errorf("answered with %d", status)
+			}
+		})
+	}
 	work.Wait()
+	return lost
 }
 
 // idle waits until everything that is known was done.
@@ -226,7 +236,9 @@ func people(from, to int) []string {
 func TestOneRoot(t *testing.T) {
 	x := newStage(t)
 	rooms := []string{"alpha", "beta"}
-	x.join(t, rooms, people(0, 12)...)
+	if lost := x.join(t, rooms, people(0, 12)...); len(lost) > 0 {
+		t.Fatalf("%d deliveries got no answer", len(lost))
+	}
 	x.idle(t)
 	if folded := x.check(t, rooms, people(0, 12)...); folded == 0 {
 		t.Error("nothing was folded: the messages did not wait for each other")
@@ -266,13 +278,16 @@ func TestKilled(t *testing.T) {
 			}
 		}
 		x.mu.Unlock()
-		x.join(t, rooms, next...)
+		lost := x.join(t, rooms, next...)
 		select {
 		case <-gone:
 		case <-time.After(30 * time.Second):
 			t.Fatalf("kill %d of seed %d: message %d never came", n, *seed, at)
 		}
 		x.start(t)
+		if lost = x.post(t, lost); len(lost) > 0 {
+			t.Fatalf("%d deliveries got no answer", len(lost))
+		}
 		x.idle(t)
 		x.check(t, rooms, people(0, done)...)
 		if t.Failed() {

@@ -51,6 +51,7 @@ func (w *Witness) compare(ctx context.Context, dir string, since time.Time, dama
 	c.checkRuns()
 	c.checkTimers()
 	c.checkLedger()
+	c.checkChain()
 	c.checkCalls()
 	return c.verdict()
 }
@@ -401,6 +402,13 @@ func (c *checker) checkLedger() {
 	}
 	if gotMinutes != minutes || gotCents != cents {
 		c.wrong("I4", "the ledger sums up to %d minutes and %s USD, should be %d and %s", gotMinutes, dollars(gotCents), minutes, dollars(cents))
+	}
+}
+
+// checkChain is I7.
+func (c *checker) checkChain() {
+	for _, f := range c.k.chain.Findings {
+		c.wrong("I7", "entry %d (%s) of %s: %s", f.Number, f.Entry, f.Tenant, f.What)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
@@ -17,6 +18,7 @@ type kept struct {
 	runs     []*engine.Run
 	timers   []engine.Timer
 	entries  []engine.Entry
+	chain    store.LedgerReport
 	revision map[string]string // text by id, of those that events and runs name
 	lacking  []string          // revisions that are not there
 }
@@ -45,7 +47,8 @@ func read(ctx context.Context, dir string) (k *kept, err error) {
 			return nil, err
 		}
 	}
-	return k, nil
+	k.chain, err = store.VerifyLedger(ctx, filepath.Join(dir, "gavel.db"), nil)
+	return k, err
 }
 
 // page is how many rows are asked for at once.

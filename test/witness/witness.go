@@ -26,6 +26,7 @@
 //	    two calls, and what had succeeded is repeated only where a server died
 //	    in between, at most once each and no more than were under way
 //	I6  the events and the calls of a rule for one meeting are in order
+//	I7  the ledger is the chain it was written as
 //	I8  the database is whole
 //
 // I10, that everything comes to an end, is Drained. I9, that nothing is

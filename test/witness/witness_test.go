@@ -100,9 +100,12 @@ func TestCheck(t *testing.T) {
 		{name: "timer fired twice", want: "I3", sql: `UPDATE runs SET body = json_set(body, '$.timer', (SELECT max(id) FROM timers)) WHERE seq < 3`},
 		{name: "done and never called", want: "I3", doctor: func(c []call) []call { return c[20:] }},
 		{name: "entry lost", want: "I4", sql: noTriggers + `DELETE FROM entries WHERE seq = 1`},
-		{name: "entry twice", want: "I4", sql: noTriggers + copied("entries", "id, key", "1")},
+		{name: "entry twice", want: "I4", sql: noTriggers + `CREATE TEMP TABLE again AS SELECT * FROM entries WHERE seq = 1;
+			UPDATE again SET seq = 1000000, id = 'x', key = 'x', step = NULL, number = 1000000; INSERT INTO entries SELECT * FROM again;`},
 		{name: "entry changed", want: "I4", sql: noTriggers + `UPDATE entries SET body = json_set(body, '$.quantity', '9999') WHERE seq = 1`},
 		{name: "amount changed", want: "I4", sql: noTriggers + `UPDATE entries SET body = json_set(body, '$.amount', 9999) WHERE seq = 1`},
+		{name: "room changed", want: "I7", sql: noTriggers + `UPDATE entries SET room = 'x', body = json_set(body, '$.room', 'x') WHERE seq = 1`},
+		{name: "end of the ledger changed", want: "I7", sql: `DROP TRIGGER chains_grow; UPDATE chains SET hash = zeroblob(32)`},
 		{name: "another amount told", want: "I4", doctor: func(c []call) []call {
 			for i := range c {
 				if c[i].what == "bill" {

@@ -470,7 +470,7 @@ func testCorrections(t *testing.T, h *harness) {
 		{Kind: engine.EntryVoid, Entry: old.ID, Reason: " ", Actor: "x", Correct: correct},
 		{Kind: engine.EntryVoid, Entry: old.ID, Reason: "x", Correct: correct},
 	} {
-		h.refuses(t, bad)
+		_ = h.refuses(t, bad)
 	}
 	h.chain(t)
 }
@@ -480,7 +480,7 @@ func testClosing(t *testing.T, h *harness) {
 	closing := func(month string) engine.Posting {
 		return engine.Posting{Kind: engine.EntryClose, Tenant: "default", Period: month, Zone: "Europe/Madrid", Reason: "booked", Actor: "bob"}
 	}
-	h.refuses(t, closing("2026-05")) // there is no such ledger
+	_ = h.refuses(t, closing("2026-05")) // there is no such ledger
 	in := func(month, key string, n int) engine.Entry {
 		e := sold(key, n)
 		e.Period, e.Service = month, month
@@ -488,7 +488,7 @@ func testClosing(t *testing.T, h *harness) {
 	}
 	may, june := in("2026-05", "a", 10), in("2026-06", "b", 1)
 	for _, bad := range []string{"2026-06", "2026-13", "2026-5", "", "2126-01", time.Now().Format("2006-01")} {
-		h.refuses(t, closing(bad))
+		_ = h.refuses(t, closing(bad))
 	}
 	e := h.posts(t, closing("2026-05")).Entries[0]
 	if e.Kind != engine.EntryClose || e.Period != "2026-05" || e.Actor != "bob" || e.Reason != "booked" || e.Zone != "Europe/Madrid" {
@@ -511,7 +511,7 @@ func testClosing(t *testing.T, h *harness) {
 		t.Errorf("a correction of a closed month is %+v", fix)
 	}
 	h.balance(t, may.ID, 11, 44)
-	h.refuses(t, posting(engine.EntryVoid, e.ID)) // what closes a month is no entry of anybody
+	_ = h.refuses(t, posting(engine.EntryVoid, e.ID)) // what closes a month is no entry of anybody
 	other := sold("o", 1)
 	other.Tenant = "other"
 	if got := h.entered(t, other); got.Period != "2026-05" {
