@@ -73,6 +73,12 @@ crash: ## what can go wrong around it, ROUNDS (200) times each: nothing is lost
 	go test -count=1 -v -timeout 1h -run '^TestRetryTimes$$' ./engine -failing 10000
 	go test -count=1 -v -timeout 1h -run '^TestWaitingRuns$$' ./engine/store -waiting 100000
 
+MEETINGS ?= 100000
+
+.PHONY: ledger
+ledger: ## MEETINGS (100,000) told in any order, ROUNDS (200) kills: the ledger is that of a model
+	go test -count=1 -v -timeout 3h ./test/ledger -meetings $(MEETINGS) -kills $(ROUNDS)
+
 .PHONY: hostile
 hostile: ## targets and name servers that mean ill: 1,000 calls of each kind, 10,000 names that change their minds
 	go test -count=1 -v -timeout 1h -run '^Test(HostileTargetsMany|Rebinding)$$' ./actions -hostile 1000 -rebindings 10000
