@@ -11,6 +11,7 @@ import (
 	"mime/quotedprintable"
 	"net"
 	netmail "net/mail"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -507,5 +508,28 @@ func TestCheckEmail(t *testing.T) {
 		if (text == "") != (tc.want == "") || !strings.Contains(text, tc.want) {
 			t.Errorf("%s: %s", tc.name, text)
 		}
+	}
+}
+
+// Without TLS only what is near is spoken to.
+func TestIsNear(t *testing.T) {
+	for address, want := range map[string]bool{
+		"127.0.0.1:25": true, "10.1.2.3:25": true, "[::1]:25": true, "[fd00::1]:25": true, "[fe80::1%eth0]:25": true, "[::ffff:192.168.0.1]:25": true,
+		"203.0.113.9:25": false, "[2001:db8::1]:25": false, "[::ffff:203.0.113.9]:25": false,
+	} {
+		at, err := netip.ParseAddrPort(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := isNear(net.TCPAddrFromAddrPort(at)); got != want {
+			t.Errorf("%s: %v", address, got)
+		}
+	}
+	near, far := net.Pipe() // has no address, as no mail server has
+	defer near.Close()
+	defer far.Close()
+	s := &smtpSession{conn: &emailConn{Host: "smtp.example.com", TLS: smtpNone}, raw: near, ctx: t.Context()}
+	if err := s.open(nil, near); !engine.IsPermanent(err) || !strings.Contains(err.Error(), "use starttls") {
+		t.Errorf("%v", err)
 	}
 }

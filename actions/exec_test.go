@@ -35,7 +35,8 @@ func writeProgram(t *testing.T, path, text string) {
 	}
 }
 
-// start runs a step of exec, its values inserted as rules does.
+// start runs a step of exec, its values inserted as rules does. The folder is the
+// name of its run, by which its processes can be found.
 func start(ctx context.Context, dir, name string, input any, args ...string) (engine.Result, error) {
 	kind := execAction(Options{AllowExec: dir})
 	marked := make([]string, len(args))
@@ -56,7 +57,7 @@ func start(ctx context.Context, dir, name string, input any, args ...string) (en
 		ID: "ev-1", Type: engine.SessionEnded, Room: engine.Room{Name: "Weekly"},
 		Session: engine.Session{ID: "s1", Duration: &minutes, Host: &engine.Participant{Name: "Ana", Total: time.Second}},
 	}
-	return kind.Do(ctx, engine.Call{Key: "run-7/2", Run: "run-7", Rule: "long-session", Event: ev, With: with})
+	return kind.Do(ctx, engine.Call{Key: "run-7/2", Run: dir, Rule: "long-session", Event: ev, With: with})
 }
 
 func TestExec(t *testing.T) {
@@ -125,7 +126,7 @@ func TestExec(t *testing.T) {
 	if err != nil || len(lines) != 8 || !strings.Contains(lines[6], "/gavel-exec-") {
 		t.Fatalf("%q %v", lines, err)
 	}
-	if diff := cmp.Diff([]string{"GAVEL_KEY=run-7/2", "GAVEL_RULE=long-session", "GAVEL_RUN=run-7", "LANG=C.UTF-8", "PATH=/usr/bin:/bin", "PWD=" + lines[6]}, lines[:6]); diff != "" {
+	if diff := cmp.Diff([]string{"GAVEL_KEY=run-7/2", "GAVEL_RULE=long-session", "GAVEL_RUN=" + dir, "LANG=C.UTF-8", "PATH=/usr/bin:/bin", "PWD=" + lines[6]}, lines[:6]); diff != "" {
 		t.Errorf("environment (-want +got):\n%s", diff)
 	}
 	if _, err := os.Stat(lines[6]); err == nil {
@@ -243,19 +244,14 @@ func TestExecLeavesNobody(t *testing.T) {
 // running are the processes that a step started from a folder, and theirs.
 func running(t *testing.T, dir string) []string {
 	t.Helper()
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	files, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil || len(files) == 0 {
 		t.Skip("there is no /proc here")
 	}
-	var left []string
-	for _, file := range files {
-		line, _ := os.ReadFile(file)
-		env, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "environ"))
-		if strings.Contains(string(line), dir+"/") || strings.Contains(string(env), "GAVEL_RUN=run-7\x00") {
-			left = append(left, filepath.Base(filepath.Dir(file))+" "+strings.ReplaceAll(string(line), "\x00", " "))
-		}
-	}
-	return left
+	return slices.DeleteFunc(files, func(file string) bool {
+		env, err := os.ReadFile(file)
+		return err != nil || !strings.Contains(string(env), "GAVEL_RUN="+dir+"\x00")
+	})
 }
 
 // No way of writing a name leads out of the folder.

@@ -117,19 +117,19 @@ func hostileKinds() []hostileKind {
 		{name: "drip of a body", act: drip(ok+"Content-Length: 100\r\n\r\n{", " ", 10*time.Millisecond)},
 		{name: "drip of a head", act: drip(ok+"X: ", "x", 10*time.Millisecond)},
 		{name: "10 MB header", act: times(160, ok+"X: ", big)},
-		{name: "endless headers", act: endless(ok, "X-A: b\r\n")},
-		{name: "endless 1xx", act: endless("", "HTTP/1.1 103 Early Hints\r\n\r\n")},
-		{name: "endless 100", act: endless("", "HTTP/1.1 100 Continue\r\n\r\n")},
+		{name: "endless headers", act: endless(ok, strings.Repeat("X-A: b\r\n", 500))},
+		{name: "endless 1xx", act: endless("", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 200))},
+		{name: "endless 100", act: endless("", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 200))},
 		{name: "bad chunk", act: says(ok + "Transfer-Encoding: chunked\r\n\r\nzz\r\n")},
 		{name: "chunk of 2^63", act: says(ok + "Transfer-Encoding: chunked\r\n\r\n7fffffffffffffff\r\n{")},
-		{name: "endless trailers", act: endless(ok+"Transfer-Encoding: chunked\r\n\r\n0\r\n", "X-A: b\r\n")},
+		{name: "endless trailers", act: endless(ok+"Transfer-Encoding: chunked\r\n\r\n0\r\n", strings.Repeat("X-A: b\r\n", 500))},
 		{name: "half-close", act: func(c net.Conn) {
 			says(ok + "Content-Length: 9\r\n\r\n{")(c)
 			_ = c.(*net.TCPConn).CloseWrite()
 			hang(c)
 		}},
 		{name: "length too long", act: says(ok + "Content-Length: 999999999999\r\n\r\n{}")},
-		{name: "length too short", act: endless(ok+"Content-Length: 2\r\n\r\n{}", "HTTP/1.1 200 OK\r\n")},
+		{name: "length too short", act: endless(ok+"Content-Length: 2\r\n\r\n{}", strings.Repeat("HTTP/1.1 200 OK\r\n", 200))},
 		{name: "two lengths", act: says(ok + "Content-Length: 2\r\nContent-Length: 7\r\n\r\n{}")},
 		{name: "redirect loop", act: says("HTTP/1.1 307 Temporary Redirect\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n")},
 		{name: "no HTTP", act: endless("", big)},

@@ -60,7 +60,7 @@ func (x *httpExchange) authorized(ctx context.Context, o httpRequest) (answer, e
 		if err != nil || a.status != http.StatusUnauthorized || !kept || again {
 			return a, err
 		}
-		x.link.tokens.drop(t)
+		x.link.tokens.drop(ctx, t)
 	}
 }
 

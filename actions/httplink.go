@@ -33,8 +33,15 @@ func (c *client) link(via string, conn *httpConn) (*httpLink, error) {
 	c.links.mu.Lock()
 	defer c.links.mu.Unlock()
 	have := c.links.all[via]
-	if have != nil && (have.conn == conn || reflect.DeepEqual(have.conn, conn)) {
+	switch {
+	case have == nil:
+	case have.conn == conn:
 		return have, nil
+	case reflect.DeepEqual(have.conn, conn):
+		same := *have // it may be in use
+		same.conn = conn
+		c.links.all[via] = &same
+		return &same, nil
 	}
 	l, err := c.newLink(conn)
 	if err != nil {

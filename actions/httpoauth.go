@@ -76,9 +76,13 @@ func (t *oauthTokens) get(ctx context.Context, c *client, hide secrets) (have oa
 }
 
 // drop forgets a token that was refused, unless there is another one by now.
-func (t *oauthTokens) drop(refused oauthToken) {
-	t.turn <- struct{}{}
-	defer func() { <-t.turn }()
+func (t *oauthTokens) drop(ctx context.Context, refused oauthToken) {
+	select {
+	case t.turn <- struct{}{}:
+		defer func() { <-t.turn }()
+	case <-ctx.Done():
+		return
+	}
 	if t.have.text == refused.text {
 		t.have = oauthToken{}
 	}

@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -151,6 +152,28 @@ func TestTokenWithdrawn(t *testing.T) {
 	if !engine.IsPermanent(err) || s.given != 3 || len(s.calls) != 5 || strings.Contains(err.Error(), "token-number") {
 		t.Errorf("%v, %d tokens, %d calls", err, s.given, len(s.calls))
 	}
+}
+
+// Who waits for a token waits no longer than his step may take.
+func TestTokenInTime(t *testing.T) {
+	s := tokenServer(t)
+	slow := make(chan struct{})
+	s.answer = func(http.ResponseWriter) { <-slow }
+	defer close(slow)
+	out := testClient(t)
+	conn := &httpConn{Base: s.URL + "/api", OAuth: s.oauth("id", "secret")}
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			_, err := callHTTP(ctx, out, engine.Call{Via: "crm", With: get("/x"), Conn: conn})
+			if want := "GET " + s.host() + "/api/x: token from " + s.host() + ": no complete answer in time"; fmt.Sprint(err) != want || engine.IsPermanent(err) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	group.Wait()
 }
 
 // Many at once wait for one token.

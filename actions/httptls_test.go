@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -173,12 +174,13 @@ func TestCertificateStaysHome(t *testing.T) {
 func TestTransportFollowsTheRules(t *testing.T) {
 	a := newAuthority(t)
 	later := time.Now().Add(30 * 24 * time.Hour)
-	opened, closed := 0, make(chan struct{}, 9)
+	var opened atomic.Int32
+	closed := make(chan struct{}, 9)
 	server := a.serve(later, a, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
 		switch s {
 		case http.StateNew:
-			opened++
+			opened.Add(1)
 		case http.StateClosed:
 			closed <- struct{}{}
 		}
@@ -195,13 +197,14 @@ func TestTransportFollowsTheRules(t *testing.T) {
 	for range 3 {
 		call(own)
 	}
-	if opened != 1 {
-		t.Errorf("%d connections for three loads of the same", opened)
+	if n := opened.Load(); n != 1 {
+		t.Errorf("%d connections for three loads of the same", n)
 	}
 	own = a.leaf(later)
 	call(own)
-	if <-closed; opened != 2 {
-		t.Errorf("%d connections with a new certificate", opened)
+	<-closed
+	if n := opened.Load(); n != 2 {
+		t.Errorf("%d connections with a new certificate", n)
 	}
 	l, _ := out.link("crm", &httpConn{Base: server.URL, TLS: newTLS(own, a.pem)})
 	l.transport.CloseIdleConnections()

@@ -102,6 +102,7 @@ func TestCheckFinds(t *testing.T) {
 		{`DROP TRIGGER entries_keep; UPDATE entries SET number = 2`, "break their chain", "number 1 was taken out or moved"},
 		{`DROP TRIGGER entries_stay; DELETE FROM entries`, "do not end where they should", "default: the end was cut off: there were 1 entries"},
 		{`DROP TRIGGER chains_stay; DELETE FROM chains`, "do not end where they should", "what is behind it was put in"},
+		{`DROP TRIGGER chains_grow; UPDATE chains SET hash = zeroblob(32)`, "do not end where they should", "default: the last entry is not the one"},
 		{`DROP TRIGGER chains_grow`, "missing", "trigger chains_grow"},
 		{`DROP TABLE conflicts`, "missing", "table conflicts"},
 		{`UPDATE events SET type = 'other'`, "events whose text and columns differ", "evt_"},

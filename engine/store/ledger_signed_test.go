@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"crypto/ed25519"
+	"database/sql"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,6 +71,54 @@ func TestVerifyCheckpoints(t *testing.T) {
 		got := verified(t, path, append([]Checkpoint{c}, all[1:]...)...)
 		if got.Found != 1 || got.Checkpoints != len(all)-1 || got.Findings[0].Tenant != c.Tenant || !strings.Contains(got.Findings[0].What, tc.want) {
 			t.Errorf("%s: %+v", tc.what, got)
+		}
+	}
+}
+
+// An entry whose hash fits can still be wrong in itself.
+func TestVerifyText(t *testing.T) {
+	path := ledger(t, 1)
+	for _, tc := range []struct {
+		from, to string // in the text
+		want     string
+	}{
+		{`"number":1`, `"number":2`, "its column number says something else"},
+		{`"at":"2026-11-01T00:00:00Z"`, `"at":"2026-11-01T00:00:01Z"`, "its column at says something else"},
+		{`"at":"2026-11-01T00:00:00Z"`, `"at":"now"`, "its column at says something else"},
+		{`"step":"then/bill"`, `"step":"else/bill"`, "its column step says something else"},
+		{`"event":"evt_`, `"event":"evt`, "its column step says something else"},
+		{`"customer":"`, `"customer":"x`, "its column customer says something else"},
+		{`"month":"72"`, `"month":"71"`, "makes the month total of Müller & Söhne 0 71, and the entries so far come to 72"},
+		{`"quantity":"72"`, `"quantity":"much"`, "its quantity is no number"},
+		{`"number":1`, `"number": 1`, "its text is not as it was written"},
+		{`"room":"Weekly"`, `"room":"\u0057eekly"`, "its text is not as it was written"},
+		{`"amount":28`, `"amount":28.5`, "its text is not as it was written"},
+		{`"amount":28`, `"amount":28,"amount":29`, "its text is not as it was written"},
+		{`{`, `[`, "its text is not as it was written"},
+	} {
+		copied := filepath.Join(t.TempDir(), "copy.db")
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, copied, string(data))
+		db, err := sql.Open("sqlite", dsn(copied, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text string
+		if err := db.QueryRow(`SELECT body FROM entries`).Scan(&text); err != nil {
+			t.Fatal(err)
+		}
+		forged := strings.Replace(text, tc.from, tc.to, 1)
+		sum := hash{}.behind([]byte(forged))
+		forge(t, db, `DROP TRIGGER entries_keep; DROP TRIGGER chains_grow`)
+		forge(t, db, `UPDATE entries SET body = ?, hash = ?`, forged, sum[:])
+		forge(t, db, `UPDATE chains SET hash = ?`, sum[:])
+		db.Close()
+		got := verified(t, copied)
+		if forged == text || got.Found != 1 || !strings.Contains(got.Findings[0].What, tc.want) {
+			t.Errorf("%s: found %+v, want %q", tc.to, got.Findings, tc.want)
 		}
 	}
 }

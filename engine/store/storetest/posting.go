@@ -354,7 +354,12 @@ func testConflictOfCustomer(t *testing.T, h *harness) {
 	if _, err := h.Post(context.Background(), posting(engine.EntryVoid, old.ID)); err != nil {
 		t.Fatal(err)
 	}
-	h.balance(t, old.ID, 0, 0)
+	for _, e := range h.balance(t, old.ID, 0, 0)[3:] {
+		of[e.Customer] += units(e.Quantity)
+	}
+	if of["acme"] != 0 || of["globex"] != 0 {
+		t.Errorf("after the void customers have %v", of)
+	}
 	h.chain(t)
 }
 
@@ -383,6 +388,19 @@ func testEstimated(t *testing.T, h *harness) {
 		t.Errorf("the estimate again is %+v", got)
 	}
 	h.balance(t, old.ID, 13, 52)
+	for _, change := range []func(e *engine.Entry){
+		func(e *engine.Entry) { e.Key, e.Event, e.Customer = "b", "evt_b2", "globex" },
+		func(e *engine.Entry) { e.Key, e.Event, e.Price, e.Amount = "b", "evt_b2", "0.05", cents(65) },
+		func(e *engine.Entry) { e.Key, e.Event, e.Estimated = "b", "evt_b2", true },
+	} {
+		first, second := sold("b", 10), sold("b", 13)
+		first.Estimated = true
+		h.entered(t, first)
+		change(&second)
+		if out := h.enter(t, second); out.Conflict == nil {
+			t.Errorf("what differs in more than its end is %+v", out)
+		}
+	}
 	end.Quantity, end.Amount = "14", cents(56)
 	if out := h.enter(t, end); out.Conflict == nil {
 		t.Errorf("another true end is %+v", out)
@@ -487,8 +505,13 @@ func testClosing(t *testing.T, h *harness) {
 		return h.entered(t, e)
 	}
 	may, june := in("2026-05", "a", 10), in("2026-06", "b", 1)
-	for _, bad := range []string{"2026-06", "2026-13", "2026-5", "", "2126-01", time.Now().Format("2006-01")} {
-		_ = h.refuses(t, closing(bad))
+	for bad, want := range map[string]string{
+		"2026-06": "2026-05 is still open", "2026-13": "is no month", "2026-5": "is no month", "": "is no month",
+		"2126-01": "is not over", time.Now().Format("2006-01"): "is not over",
+	} {
+		if err := h.refuses(t, closing(bad)); err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("closing %q is refused with %v, want %q", bad, err, want)
+		}
 	}
 	e := h.posts(t, closing("2026-05")).Entries[0]
 	if e.Kind != engine.EntryClose || e.Period != "2026-05" || e.Actor != "bob" || e.Reason != "booked" || e.Zone != "Europe/Madrid" {
