@@ -169,3 +169,14 @@ func TestAnnotation(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// A line keeps the colour of our own signs, and none that a stranger sends.
+func TestPrintLine(t *testing.T) {
+	var out bytes.Buffer
+	a := testApp(&out)
+	a.color = "always"
+	a.printLine(&out, "%s %s: %d, %v", a.ok(), "\x1b[31mred", 3, errors.New("\x1b[2Jcleared"))
+	if want := "\x1b[32m" + a.mark("✓", "ok") + "\x1b[0m [31mred: 3, [2Jcleared\n"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+}

@@ -201,7 +201,18 @@ func (a *app) say(format string, args ...any) {
 	}
 }
 
-// printLine writes a line of data made for people.
+// printLine writes a line of data made for people. Our own signs keep their colour.
 func (a *app) printLine(w io.Writer, format string, args ...any) {
-	fmt.Fprintln(w, clean(fmt.Sprintf(format, args...)))
+	for i, x := range args {
+		switch x := x.(type) {
+		case int, int64:
+		case string:
+			if x != a.ok() && x != a.bad() {
+				args[i] = clean(x)
+			}
+		default:
+			args[i] = clean(fmt.Sprint(x))
+		}
+	}
+	fmt.Fprintf(w, format+"\n", args...)
 }
