@@ -78,6 +78,8 @@ MEETINGS ?= 100000
 .PHONY: ledger
 ledger: ## MEETINGS (100,000) told in any order, ROUNDS (200) kills: the ledger is that of a model
 	go test -count=1 -v -timeout 3h ./test/ledger -meetings $(MEETINGS) -kills $(ROUNDS)
+	go test -count=1 -v -timeout 1h -run '^Test(Tampering|UpgradeLargeLedger)$$' -bench '^BenchmarkVerifyLedger$$' \
+		./engine/store -tamperings 1000 -upgrade-entries 1000000
 
 .PHONY: hostile
 hostile: ## targets and name servers that mean ill: 1,000 calls of each kind, 10,000 names that change their minds

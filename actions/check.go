@@ -46,20 +46,6 @@ func asMap(v any) (map[string]any, bool) {
 	return nil, false
 }
 
-func asList(v any) []any {
-	switch v := v.(type) {
-	case []any:
-		return v
-	case []int:
-		list := make([]any, len(v))
-		for i, n := range v {
-			list[i] = n
-		}
-		return list
-	}
-	return nil
-}
-
 func asInt(v any) (int64, bool) {
 	switch v := v.(type) {
 	case int:

@@ -21,8 +21,8 @@
 //
 // Everything that leaves the machine goes through one [client]: it refuses
 // internal addresses after the name is resolved, reads a bounded answer,
-// follows no redirect and uses no proxy. client.go is also the one place that
-// knows which HTTP status means what.
+// follows a redirect only where a step asks for it, and uses no proxy. client.go
+// is also the one place that knows which HTTP status means what.
 //
 // # Adding an action
 //

@@ -22,6 +22,7 @@ import (
 
 // Whatever a target does, an attempt ends with its deadline and keeps little.
 func TestHostileTargets(t *testing.T) {
+	quiet(t)
 	for _, k := range hostileKinds() {
 		if k.tls || k.h2 || k.https {
 			continue // for TestHostileTargetsMany
@@ -29,7 +30,7 @@ func TestHostileTargets(t *testing.T) {
 		address := serveRaw(t, k.act)
 		for _, target := range targets(t) {
 			t.Run(k.name+"/"+target.name, func(t *testing.T) {
-				const deadline = 100 * time.Millisecond
+				const deadline = 60 * time.Millisecond
 				ctx, cancel := context.WithTimeout(t.Context(), deadline)
 				defer cancel()
 				var before, after runtime.MemStats

@@ -79,7 +79,7 @@ func (a *authority) leaf(until time.Time) pair {
 type pair struct{ cert, key string }
 
 // serve is a target with a certificate of a. With clients it wants one, too.
-func (a *authority) serve(until time.Time, clients *authority, h http.Handler) *httptest.Server {
+func (a *authority) serve(until time.Time, clients *authority, h http.Handler, more ...func(*httptest.Server)) *httptest.Server {
 	a.t.Helper()
 	own := a.leaf(until)
 	certificate, err := tls.X509KeyPair([]byte(own.cert), []byte(own.key))
@@ -93,6 +93,9 @@ func (a *authority) serve(until time.Time, clients *authority, h http.Handler) *
 	if clients != nil {
 		server.TLS.ClientCAs, server.TLS.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
 		server.TLS.ClientCAs.AddCert(clients.cert)
+	}
+	for _, change := range more {
+		change(server)
 	}
 	server.StartTLS()
 	a.t.Cleanup(server.Close)
@@ -151,8 +154,8 @@ func TestCertificateStaysHome(t *testing.T) {
 	a := newAuthority(t)
 	later := time.Now().Add(30 * 24 * time.Hour)
 	shown := map[string]int{}
-	server := a.serve(later, nil, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { shown[r.URL.Path] = len(r.TLS.PeerCertificates) }))
-	server.TLS.ClientAuth = tls.RequestClientCert
+	server := a.serve(later, nil, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { shown[r.URL.Path] = len(r.TLS.PeerCertificates) }),
+		func(s *httptest.Server) { s.TLS.ClientAuth = tls.RequestClientCert })
 	out := testClient(t)
 	out.transport.TLSClientConfig.RootCAs = x509.NewCertPool()
 	out.transport.TLSClientConfig.RootCAs.AddCert(a.cert)
@@ -176,15 +179,16 @@ func TestTransportFollowsTheRules(t *testing.T) {
 	later := time.Now().Add(30 * 24 * time.Hour)
 	var opened atomic.Int32
 	closed := make(chan struct{}, 9)
-	server := a.serve(later, a, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
-		switch s {
-		case http.StateNew:
-			opened.Add(1)
-		case http.StateClosed:
-			closed <- struct{}{}
+	server := a.serve(later, a, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), func(s *httptest.Server) {
+		s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				opened.Add(1)
+			case http.StateClosed:
+				closed <- struct{}{}
+			}
 		}
-	}
+	})
 	out := testClient(t)
 	call := func(own pair) {
 		t.Helper()

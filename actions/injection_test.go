@@ -2,6 +2,7 @@ package actions
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -151,5 +152,5 @@ func onePart(r seen, text string) bool {
 	}
 	_, err = parts.NextRawPart()
 	want := fmt.Sprintf(`form-data; name="%s"; filename="%s"`, quotedPart(text), quotedPart(text))
-	return err == io.EOF && p.Header.Get("Content-Disposition") == want && !strings.ContainsAny(quotedPart(text), "\"\r\n\x00")
+	return errors.Is(err, io.EOF) && p.Header.Get("Content-Disposition") == want && !strings.ContainsAny(quotedPart(text), "\"\r\n\x00")
 }

@@ -252,6 +252,9 @@ func TestUpgradeChild(t *testing.T) {
 	if err := upgradeBy(&killer{at: at}, dir); err != nil {
 		t.Fatal(err)
 	}
+	if status, err := os.ReadFile("/proc/self/status"); err == nil {
+		fmt.Printf("%s\n", status) // for TestUpgradeLargeLedger
+	}
 }
 
 func upgradeBy(k *killer, dir string) error {
