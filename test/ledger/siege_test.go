@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,7 +27,6 @@ type siege struct {
 	o    server.Options
 	wait time.Duration // of the rules
 
-	mu    sync.Mutex
 	s     *server.Server
 	hooks atomic.Pointer[string] // "" while there is no server
 	names int                    // how often the rules got others

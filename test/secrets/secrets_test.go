@@ -155,7 +155,7 @@ func TestCanaries(t *testing.T) {
 		}
 	}
 
-	hits := commands(t, ctx, o, all)
+	hits := commands(t, o, all)
 	for _, path := range []string{"/debug/pprof/goroutine?debug=2", "/debug/pprof/heap", "/debug/pprof/allocs?debug=1", "/api/v1/status", "/metrics"} {
 		if text, err := s.Get(ctx, path); err == nil {
 			hits = append(hits, found(all, path, text)...)
@@ -260,8 +260,9 @@ func post(t *testing.T, url string, header http.Header, body []byte) int {
 }
 
 // commands runs what shows things to people.
-func commands(t *testing.T, ctx context.Context, o server.Options, all []canary) (hits []string) {
+func commands(t *testing.T, o server.Options, all []canary) (hits []string) {
 	t.Helper()
+	ctx := t.Context()
 	for _, line := range []string{
 		"validate", "validate -o json", "rules list", "rules show bearer-echo", "rules show bearer-echo -o json", "sources list -o json",
 		"deliveries list -o json --limit 500", "events list -o json", "sessions list -o json", "runs list -o json --limit 500", "runs list --failed", "explain --last",
