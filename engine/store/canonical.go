@@ -30,26 +30,37 @@ func canonical(v any) ([]byte, error) {
 
 // recast appends the canonical form of a JSON text.
 func recast(to, text []byte) ([]byte, error) {
-	to, rest, err := appendValue(to, text)
+	to, rest, err := appendValue(to, text, 0)
 	if err == nil && len(rest) > 0 {
 		err = errors.New("there is something behind the end")
 	}
 	return to, err
 }
 
-var errCut = errors.New("it breaks off")
+// maxDepth is how deep lists and objects may be in one another: the stack has an
+// end, and an entry needs three.
+const maxDepth = 32
 
-// appendValue appends the canonical form of the value that text begins with,
-// and returns what is behind it.
-func appendValue(to, text []byte) (out, rest []byte, err error) {
+var (
+	errCut  = errors.New("it breaks off")
+	errDeep = fmt.Errorf("lists and objects are more than %d deep in one another", maxDepth)
+)
+
+// appendValue appends the canonical form of the value that text begins with, in
+// so many others, and returns what is behind it.
+func appendValue(to, text []byte, depth int) (out, rest []byte, err error) {
 	if len(text) == 0 {
 		return to, nil, errCut
 	}
 	switch text[0] {
-	case '{':
-		return appendObject(to, text)
-	case '[':
-		return appendList(to, text)
+	case '{', '[':
+		if depth == maxDepth {
+			return to, nil, errDeep
+		}
+		if text[0] == '[' {
+			return appendList(to, text, depth+1)
+		}
+		return appendObject(to, text, depth+1)
 	case '"':
 		raw, rest, err := cutString(text)
 		if err != nil {
@@ -106,7 +117,7 @@ func cutObject(text []byte) (all []member, rest []byte, err error) {
 	}
 }
 
-func appendObject(to, text []byte) (out, rest []byte, err error) {
+func appendObject(to, text []byte, depth int) (out, rest []byte, err error) {
 	all, rest, err := cutObject(text)
 	if err != nil {
 		return to, nil, err
@@ -127,20 +138,20 @@ func appendObject(to, text []byte) (out, rest []byte, err error) {
 			return to, nil, err
 		}
 		to = append(to, ':')
-		if to, _, err = appendValue(to, m.value); err != nil {
+		if to, _, err = appendValue(to, m.value, depth); err != nil {
 			return to, nil, err
 		}
 	}
 	return append(to, '}'), rest, nil
 }
 
-func appendList(to, text []byte) (out, rest []byte, err error) {
+func appendList(to, text []byte, depth int) (out, rest []byte, err error) {
 	to = append(to, '[')
 	for text = text[1:]; ; text = text[1:] {
 		if len(text) > 0 && text[0] == ']' && to[len(to)-1] == '[' {
 			return append(to, ']'), text[1:], nil
 		}
-		if to, text, err = appendValue(to, text); err != nil {
+		if to, text, err = appendValue(to, text, depth); err != nil {
 			return to, nil, err
 		}
 		switch {

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -124,7 +123,7 @@ func (c *checker) check() (err error) {
 	if c.report.Older = c.report.Schema < schemaVersion; c.report.Older {
 		return nil // the next start brings it up to date: then there is more to look at
 	}
-	for _, step := range []func() error{c.references, c.turns, c.runs, c.timers, c.sessions, c.entries, c.events} {
+	for _, step := range []func() error{c.references, c.turns, c.runs, c.timers, c.sessions, c.entries, c.conflicts, c.events} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -176,47 +175,22 @@ func (c *checker) objects() (whole bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	have, err := c.texts(objectNames)
+	have, err := c.ask().objects()
 	if err != nil {
 		return false, err
 	}
-	there := map[string]bool{}
-	for _, name := range have {
-		there[name] = true
-	}
 	whole = true
-	for _, name := range want {
-		if !there[name] {
-			c.find(missing, doRestore, name)
-			whole = whole && !strings.HasPrefix(name, "table ")
-		}
+	for _, o := range lacks(want, have) {
+		c.find(missing, doRestore, o.String())
+		whole = whole && o.kind != "table"
 	}
+	c.find(badTables, doLedger, altered(want, have)...)
 	return whole, nil
 }
 
-const objectNames = `SELECT type || ' ' || name FROM sqlite_schema`
-
-// newSchema are the names of what a new file of a schema has.
-func newSchema(ctx context.Context, version int64) ([]string, error) {
-	db, err := sql.Open("sqlite", ":memory:")
-	if err != nil {
-		return nil, err
-	}
-	defer db.Close()
-	db.SetMaxOpenConns(1) // each would have a database of its own
-	p, err := steps(db)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := p.UpTo(ctx, version); err != nil {
-		return nil, err
-	}
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	return (&checker{ctx: ctx, db: conn}).texts(objectNames)
+// ask is each without arguments.
+func (c *checker) ask() each {
+	return func(query string, scan func(*sql.Rows) error) error { return c.each(query, scan) }
 }
 
 // each calls scan for every row of a query.

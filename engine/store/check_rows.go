@@ -236,6 +236,13 @@ func (c *checker) sessions() error {
 
 // entries reads the ledger, all of it, as gavel billing verify does.
 func (c *checker) entries() error {
+	if !c.sound { // else SQLite was asked already
+		said, err := c.ask().unsound()
+		if err != nil {
+			return err
+		}
+		c.find(badTables, doLedger, said...)
+	}
 	v := newLedgerCheck(nil, func(f LedgerFinding) {
 		place := f.Entry
 		if place == "" {
@@ -243,7 +250,32 @@ func (c *checker) entries() error {
 		}
 		c.find(f.kind, doLedger, place+": "+f.What)
 	})
-	return v.run(func(query string, scan func(*sql.Rows) error) error { return c.each(query, scan) })
+	return v.run(c.ask())
+}
+
+// conflicts decodes what a person has decided about the ledger, or is to decide.
+func (c *checker) conflicts() error {
+	return c.each(`SELECT id, tenant, entry, state, at, body, entry IN (SELECT id FROM entries) FROM conflicts`, func(r *sql.Rows) error {
+		var id, tenant, entry, state string
+		var at int64
+		var body sql.RawBytes
+		var there bool
+		if err := r.Scan(&id, &tenant, &entry, &state, &at, &body, &there); err != nil {
+			return err
+		}
+		var x engine.Conflict
+		if err := json.Unmarshal(body, &x); err != nil {
+			c.find("conflicts"+unreadable, doRestore, id+": "+unreadableText(err))
+			return nil
+		}
+		if x.ID != id || x.Tenant != tenant || x.State != state || x.At.UnixMicro() != at {
+			c.find("conflicts"+differs, doRestore, id)
+		}
+		if !there {
+			c.find("conflicts about an entry that is not in the ledger", doLedger, id+" about "+entry)
+		}
+		return nil
+	})
 }
 
 // events decodes all events, if asked to.

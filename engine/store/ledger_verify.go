@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // LedgerReport is what [VerifyLedger] found out about a database file.
@@ -41,6 +42,7 @@ const (
 	badTotal  = "ledger entries whose month total does not follow"
 	badText   = "ledger entries" + unreadable
 	badColumn = "ledger entries" + differs
+	badTables = "tables, indexes or triggers of the ledger that are not as they must be"
 )
 
 // shownFindings is how many findings a report names.
@@ -75,14 +77,18 @@ func VerifyLedger(ctx context.Context, path string, checkpoints []Checkpoint) (L
 			report.Findings = append(report.Findings, f)
 		}
 	})
-	err = v.run(func(query string, scan func(*sql.Rows) error) error {
+	ask := each(func(query string, scan func(*sql.Rows) error) error {
 		rows, err := tx.QueryContext(ctx, query)
 		if err != nil {
 			return err
 		}
 		return scanAll(rows, scan)
 	})
-	if err != nil {
+	whole, err := v.tables(ctx, schema, ask)
+	if err == nil && whole {
+		err = v.run(ask)
+	}
+	if err != nil && (report.Found == 0 || code(err) != sqlite3.SQLITE_ERROR) { // else a column is not there
 		return report, cannotRead(path, err)
 	}
 	report.Chains, report.Entries, report.Checkpoints = v.ends, v.entries, v.stand
@@ -98,6 +104,7 @@ type ledgerCheck struct {
 	chains      map[string]*chainCheck
 	checkpoints map[string][]Checkpoint // of a tenant, by number
 	totals      map[totalKey]string
+	seq         int64 // of the row before
 	buf         []byte
 }
 
@@ -110,6 +117,10 @@ type chainCheck struct {
 
 // maxLost bounds what is remembered of gaps.
 const maxLost = 10_000
+
+// maxJump is how far the number of a row may be from the one before. They follow
+// one another; what was taken out in between is found by its chain.
+const maxJump = 1_000_000
 
 func newLedgerCheck(checkpoints []Checkpoint, tell func(LedgerFinding)) *ledgerCheck {
 	v := &ledgerCheck{
@@ -129,29 +140,104 @@ func (v *ledgerCheck) find(kind, tenant string, number int64, entry, what string
 	v.tell(LedgerFinding{tenant, number, entry, fmt.Sprintf(what, args...), kind})
 }
 
-// ledgerRow is a row as it is read. What is in it is valid until the next one.
-type ledgerRow struct {
-	number, at     int64
-	hash, step     sql.RawBytes
-	id, tenant     sql.RawBytes
-	kind, source   sql.RawBytes
-	key, meter     sql.RawBytes
-	customer       sql.RawBytes
-	period         sql.RawBytes
-	corrects, rule sql.RawBytes
-	session, room  sql.RawBytes
-	text           sql.RawBytes
+// tables looks whether what holds and guards the ledger is what a new file has.
+// Rows are read by themselves, whatever the indexes say: that these have the same
+// ones, and columns only what they may, is for SQLite to find out. whole: all
+// tables are there.
+func (v *ledgerCheck) tables(ctx context.Context, schema int64, ask each) (whole bool, err error) {
+	want, err := newSchema(ctx, schema)
+	if err != nil {
+		return false, err
+	}
+	have, err := ask.objects()
+	if err != nil {
+		return false, err
+	}
+	whole = true
+	for _, o := range lacks(want, have) {
+		if o.ofLedger() {
+			v.find(badTables, "", 0, "", "%s is missing", o)
+			whole = whole && o.kind != "table"
+		}
+	}
+	said := altered(want, have)
+	if whole {
+		more, err := ask.unsound()
+		if err != nil {
+			return false, err
+		}
+		said = append(said, more...)
+	}
+	for _, what := range said {
+		v.find(badTables, "", 0, "", "%s", what)
+	}
+	return whole, nil
 }
 
-const selectLedger = `SELECT number, at, hash, step, id, tenant, kind, source, key, meter, customer, period,
-	corrects, rule, session, room, body FROM entries ORDER BY seq`
+// ledgerRow is a row as it is read.
+type ledgerRow struct {
+	seq, number, at     int64
+	hash, step          []byte
+	id, tenant, kind    string
+	source, key, meter  string
+	customer, period    string
+	corrects, rule      string
+	session, room, text string
+	strange             string // column whose value is none for it
+}
 
-// run reads the ledger by means of each.
-func (v *ledgerCheck) run(each func(query string, scan func(*sql.Rows) error) error) error {
+const selectLedger = `SELECT seq, number, at, hash, step, id, tenant, kind, source, key, meter, customer, period,
+	corrects, rule, session, room, body FROM entries NOT INDEXED ORDER BY seq`
+
+// scan takes whatever is there: what no column may hold is found, and read on.
+func (r *ledgerRow) scan(rows *sql.Rows) error {
+	*r = ledgerRow{}
+	columns := [...]struct {
+		name string
+		into any
+	}{
+		{"seq", &r.seq}, {"number", &r.number}, {"at", &r.at}, {"hash", &r.hash}, {"step", &r.step}, {"id", &r.id}, {"tenant", &r.tenant},
+		{"kind", &r.kind}, {"source", &r.source}, {"key", &r.key}, {"meter", &r.meter}, {"customer", &r.customer}, {"period", &r.period},
+		{"corrects", &r.corrects}, {"rule", &r.rule}, {"session", &r.session}, {"room", &r.room}, {"body", &r.text},
+	}
+	var cells, into [len(columns)]any
+	for i := range cells {
+		into[i] = &cells[i]
+	}
+	if err := rows.Scan(into[:]...); err != nil {
+		return err
+	}
+	for i, c := range columns {
+		if !take(c.into, cells[i]) && r.strange == "" {
+			r.strange = c.name
+		}
+	}
+	return nil
+}
+
+// take puts what a column holds into a variable, and reports whether it is of its
+// kind.
+func take(into, cell any) (fits bool) {
+	switch to := into.(type) {
+	case *int64:
+		*to, fits = cell.(int64)
+	case *[]byte:
+		*to, fits = cell.([]byte)
+		fits = fits || cell == nil
+	case *string:
+		if *to, fits = cell.(string); !fits {
+			raw, _ := cell.([]byte)
+			*to = string(raw)
+		}
+	}
+	return fits
+}
+
+// run reads the ledger by means of ask.
+func (v *ledgerCheck) run(ask each) error {
 	var r ledgerRow
-	err := each(selectLedger, func(rows *sql.Rows) error {
-		err := rows.Scan(&r.number, &r.at, &r.hash, &r.step, &r.id, &r.tenant, &r.kind, &r.source, &r.key, &r.meter, &r.customer,
-			&r.period, &r.corrects, &r.rule, &r.session, &r.room, &r.text)
+	err := ask(selectLedger, func(rows *sql.Rows) error {
+		err := r.scan(rows)
 		if err == nil {
 			v.row(&r)
 		}
@@ -161,15 +247,19 @@ func (v *ledgerCheck) run(each func(query string, scan func(*sql.Rows) error) er
 		return err
 	}
 	heads := map[string]head{}
-	err = each(`SELECT tenant, number, hash FROM chains ORDER BY tenant`, func(rows *sql.Rows) error {
-		var tenant string
-		var h head
-		var sum sql.RawBytes
-		if err := rows.Scan(&tenant, &h.number, &sum); err != nil {
+	err = ask(`SELECT tenant, number, hash FROM chains ORDER BY tenant`, func(rows *sql.Rows) error {
+		var tenant, number, sum any
+		if err := rows.Scan(&tenant, &number, &sum); err != nil {
 			return err
 		}
-		copy(h.hash[:], sum)
-		heads[tenant] = h
+		var name string
+		var h head
+		var last []byte
+		if !take(&name, tenant) || !take(&h.number, number) || !take(&last, sum) || len(last) != len(h.hash) {
+			v.find(badHead, name, 0, "", "where it ends is not written as it must be")
+		}
+		copy(h.hash[:], last)
+		heads[name] = h
 		return nil
 	})
 	if err == nil {
@@ -180,28 +270,36 @@ func (v *ledgerCheck) run(each func(query string, scan func(*sql.Rows) error) er
 
 func (v *ledgerCheck) row(r *ledgerRow) {
 	v.entries++
-	c := v.chains[string(r.tenant)]
+	c := v.chains[r.tenant]
 	if c == nil {
 		c = &chainCheck{lost: map[int64]bool{}}
-		v.chains[string(r.tenant)] = c
+		v.chains[r.tenant] = c
 	}
-	v.place(c, r)
-	all, err := v.members(r.text)
+	if r.strange != "" {
+		v.find(badColumn, r.tenant, r.number, r.id, "its column %s holds a kind of value that it must not", r.strange)
+	}
+	if r.seq < 1 || r.seq-v.seq > maxJump {
+		v.find(badColumn, r.tenant, r.number, r.id, "its row is numbered %d, behind %d: it was put there", r.seq, v.seq)
+	}
+	v.seq = r.seq
+	text := []byte(r.text)
+	v.place(c, r, text)
+	all, err := v.members(text)
 	if err != nil {
-		v.find(badText, string(r.tenant), r.number, string(r.id), "its text is not as it was written: %s", err)
+		v.find(badText, r.tenant, r.number, r.id, "its text is not as it was written: %s", err)
 		return
 	}
-	if column := r.differs(all); column != "" {
-		v.find(badColumn, string(r.tenant), r.number, string(r.id), "its column %s says something else than its text", column)
+	if column := r.differs(all); column != "" && column != r.strange {
+		v.find(badColumn, r.tenant, r.number, r.id, "its column %s says something else than its text", column)
 	}
 	v.total(r, all)
 }
 
 // place looks whether r is where it should be in its chain. What follows is
 // compared with what r says of itself: one change is one finding.
-func (v *ledgerCheck) place(c *chainCheck, r *ledgerRow) {
+func (v *ledgerCheck) place(c *chainCheck, r *ledgerRow, text []byte) {
 	bad := func(what string, args ...any) {
-		v.find(badChain, string(r.tenant), r.number, string(r.id), what, args...)
+		v.find(badChain, r.tenant, r.number, r.id, what, args...)
 	}
 	want := c.number + 1
 	switch {
@@ -216,7 +314,7 @@ func (v *ledgerCheck) place(c *chainCheck, r *ledgerRow) {
 		bad("it stands behind number %d: number %d was taken out or moved", c.number, want)
 	case r.number > want:
 		bad("it stands behind number %d: numbers %d to %d were taken out or moved", c.number, want, r.number-1)
-	case !c.hash.behind(r.text).is(r.hash):
+	case !c.hash.behind(text).is(r.hash):
 		bad("its hash is not that of what is there: it was changed, or the one before it was exchanged")
 	}
 	for n := want; n < r.number && len(c.lost) < maxLost; n++ {
@@ -230,7 +328,7 @@ func (v *ledgerCheck) place(c *chainCheck, r *ledgerRow) {
 
 // checkpoint compares r with the checkpoints of its number.
 func (v *ledgerCheck) checkpoint(c *chainCheck, r *ledgerRow) {
-	tenant := string(r.tenant)
+	tenant := r.tenant
 	for all := v.checkpoints[tenant]; len(all) > 0 && all[0].Number <= r.number; all = v.checkpoints[tenant] {
 		v.checkpoints[tenant] = all[1:]
 		if all[0].Number == r.number && all[0].Hash == c.hash.String() {
@@ -238,7 +336,7 @@ func (v *ledgerCheck) checkpoint(c *chainCheck, r *ledgerRow) {
 			c.standing = r.number
 			continue
 		}
-		v.find(badChain, tenant, all[0].Number, string(r.id),
+		v.find(badChain, tenant, all[0].Number, r.id,
 			"it is not what was signed at %s: an entry behind number %d was changed, put in or taken out, and the chain computed anew",
 			all[0].At.Format(time.RFC3339), c.standing)
 	}
@@ -276,13 +374,12 @@ func valueOf(all []member, name string) string {
 // differs names a column that does not say what the text does.
 func (r *ledgerRow) differs(all []member) string {
 	for _, c := range [...]struct {
-		name  string
-		value []byte
+		name, value string
 	}{
 		{"id", r.id}, {"tenant", r.tenant}, {"kind", r.kind}, {"source", r.source}, {"key", r.key}, {"meter", r.meter},
 		{"customer", r.customer}, {"period", r.period}, {"corrects", r.corrects}, {"rule", r.rule}, {"session", r.session}, {"room", r.room},
 	} {
-		if valueOf(all, c.name) != string(c.value) {
+		if valueOf(all, c.name) != c.value {
 			return c.name
 		}
 	}
@@ -293,8 +390,8 @@ func (r *ledgerRow) differs(all []member) string {
 		return "at"
 	}
 	e := engine.Entry{
-		Tenant: string(r.tenant), Source: string(r.source), Event: valueOf(all, "event"), Rule: string(r.rule),
-		Step: valueOf(all, "step"), Meter: string(r.meter),
+		Tenant: r.tenant, Source: r.source, Event: valueOf(all, "event"), Rule: r.rule,
+		Step: valueOf(all, "step"), Meter: r.meter,
 	}
 	if !bytes.Equal(stepKey(e), r.step) {
 		return "step"
@@ -304,18 +401,18 @@ func (r *ledgerRow) differs(all []member) string {
 
 // total looks whether the month total of r follows from what was before.
 func (v *ledgerCheck) total(r *ledgerRow, all []member) {
-	if string(r.kind) == engine.EntryClose {
+	if r.kind == engine.EntryClose {
 		return
 	}
-	key := totalKey{string(r.tenant), string(r.customer), string(r.meter), string(r.period)}
+	key := totalKey{r.tenant, r.customer, r.meter, r.period}
 	said := valueOf(all, "month")
 	total, err := sum(v.totals[key], valueOf(all, "quantity"))
 	switch {
 	case err != nil:
-		v.find(badTotal, key.tenant, r.number, string(r.id), "its quantity is no number: %s", err)
+		v.find(badTotal, key.tenant, r.number, r.id, "its quantity is no number: %s", err)
 		return
 	case said != "" && said != total:
-		v.find(badTotal, key.tenant, r.number, string(r.id), "it makes the month total of %s %s, and the entries so far come to %s", key.customer, said, total)
+		v.find(badTotal, key.tenant, r.number, r.id, "it makes the month total of %s %s, and the entries so far come to %s", key.customer, said, total)
 		total = said
 	}
 	v.totals[key] = total
