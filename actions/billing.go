@@ -113,7 +113,7 @@ func entryOf(c engine.Call, p billingParams) (engine.Entry, error) {
 		Period: month, Service: month, Zone: zone.String(),
 		Session: c.Session, Room: cmp.Or(ev.Room.Name, ev.Room.ID), Platform: ev.Platform,
 		Rule: c.Rule, Revision: c.Revision, Run: c.Run, Step: strings.TrimPrefix(c.Branch+"/"+c.Step, "/"), Event: ev.ID,
-		Started: ev.Session.Started, Ended: ev.Session.Ended, At: c.Now, Estimated: ev.Session.Estimated,
+		Happened: ev.Time, Started: ev.Session.Started, Ended: ev.Session.Ended, At: c.Now, Estimated: ev.Session.Estimated,
 	}, nil
 }
 

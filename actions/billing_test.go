@@ -189,6 +189,9 @@ func TestDecimalsRefused(t *testing.T) {
 			t.Errorf("%q became %s", text, r)
 		}
 	}
+	if _, err := parseDecimal("quantity", strings.Repeat("9", 32)); !strings.Contains(fmt.Sprint(err), "more than 30 digits") {
+		t.Errorf("of 32 digits is said: %v", err)
+	}
 }
 
 func TestPricesRefused(t *testing.T) {
@@ -306,8 +309,8 @@ func TestEntry(t *testing.T) {
 		t.Error(e.Period, e.Zone)
 	}
 	ev.Time = started
-	if e := entry(); e.Period != "2026-10" || e.Service != "2026-10" {
-		t.Error(e.Period, e.Zone)
+	if e := entry(); e.Period != "2026-10" || e.Service != "2026-10" || !e.Happened.Equal(started) {
+		t.Error(e.Period, e.Zone, e.Happened)
 	}
 }
 
@@ -363,6 +366,15 @@ func TestCorrect(t *testing.T) {
 	}
 	other := units
 	other.Customer = "globex"
+	anew := units // the same, entered anew where its tiers were wrong
+	anew.Tiers, anew.From, anew.Before = []engine.Tier{{UpTo: "1400", Price: "0.02"}, {Price: "0"}}, "0", "9000"
+	if err := charge(&anew, "0"); err != nil {
+		t.Fatal(err)
+	}
+	back := engine.Entry{Kind: engine.EntryVoid}
+	if err := CorrectEntry(&back, []engine.Entry{units}, "1500"); err != nil {
+		t.Fatal(err)
+	}
 	for _, tc := range []struct {
 		kind, quantity string
 		rows           []engine.Entry
@@ -377,6 +389,8 @@ func TestCorrect(t *testing.T) {
 		{engine.EntryCorrection, "1500.0", []engine.Entry{units}, "1500", "billing: there is no difference"},
 		{engine.EntryCorrection, "-1", []engine.Entry{units}, "1500", "billing: quantity is -1: it cannot be negative"},
 		{engine.EntryCorrection, "1500", []engine.Entry{units, fewer}, "1000", "500 at 0.01 = 5.00 EUR, month 1500"},
+		{engine.EntryCorrection, "1000", []engine.Entry{units, back, anew}, "1500", "-100 at 0 + -400 at 0.02 = -8.00 EUR, month 1000"},
+		{engine.EntryVoid, "", []engine.Entry{units, back, anew}, "1500", "-100 at 0 + -1400 at 0.02 = -28.00 EUR, month 0"},
 		{engine.EntryVoid, "", []engine.Entry{units}, "1500", "-1000 at 0 + -500 at 0.01 = -5.00 EUR, month 0"},
 		{engine.EntryVoid, "", []engine.Entry{units, fewer}, "0", "-1000 at 0 = 0.00 EUR, month -1000"}, // in another month
 		{engine.EntryCorrection, "4", []engine.Entry{first("counted", "5", "7")}, "12", "-1 at , month 11"},

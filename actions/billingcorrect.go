@@ -10,9 +10,8 @@ import (
 )
 
 // CorrectEntry is [engine.Entry.Correct]: it makes e what has to be posted so
-// that the entry rows[0], with all that corrects it, comes to what it would have
-// come to with the quantity of e, at its place in its month and by its prices;
-// or, if e is a void, to nothing.
+// that rows come to what their basis would have come to with the quantity of e, at
+// its place in its month and by its prices; or, if e is a void, to nothing.
 func CorrectEntry(e *engine.Entry, rows []engine.Entry, before string) error {
 	if err := correct(e, rows, before); err != nil {
 		return permanent("billing: %w", err)
@@ -24,6 +23,7 @@ func correct(e *engine.Entry, rows []engine.Entry, before string) error {
 	if len(rows) == 0 {
 		return errors.New("there is no entry to correct")
 	}
+	basis := engine.Account(rows).Basis()
 	d := &difference{quantity: new(big.Rat), parts: map[string]*big.Rat{}}
 	for _, row := range rows {
 		if row.Currency != rows[0].Currency || row.Exponent != rows[0].Exponent || row.Customer != rows[0].Customer {
@@ -38,16 +38,16 @@ func correct(e *engine.Entry, rows []engine.Entry, before string) error {
 		if err != nil {
 			return err
 		}
-		right := rows[0]
+		right := basis
 		right.Quantity = asText(quantity)
-		if err := charge(&right, rows[0].Before); err != nil {
+		if err := charge(&right, basis.Place()); err != nil {
 			return err
 		}
 		if err := d.add(right, 1); err != nil {
 			return err
 		}
 	}
-	return d.put(e, rows[0], before)
+	return d.put(e, basis, before)
 }
 
 // difference is an entry less others.
@@ -92,8 +92,8 @@ func (d *difference) add(e engine.Entry, sign int64) error {
 	return nil
 }
 
-// put makes e the difference to an entry.
-func (d *difference) put(e *engine.Entry, first engine.Entry, before string) error {
+// put makes e the difference to what was charged by basis.
+func (d *difference) put(e *engine.Entry, basis engine.Entry, before string) error {
 	if d.quantity.Sign() == 0 && (d.amount == nil || d.amount.Sign() == 0) {
 		return engine.ErrNoDifference
 	}
@@ -102,8 +102,8 @@ func (d *difference) put(e *engine.Entry, first engine.Entry, before string) err
 		return err
 	}
 	e.Before, e.Month = asText(from), asText(from.Add(from, d.quantity))
-	e.Customer, e.Meter, e.Quantity = first.Customer, first.Meter, asText(d.quantity)
-	e.Currency, e.Exponent, e.Rounding, e.Tiers = first.Currency, first.Exponent, first.Rounding, nil
+	e.Customer, e.Meter, e.Quantity = basis.Customer, basis.Meter, asText(d.quantity)
+	e.Currency, e.Exponent, e.Rounding, e.Tiers = basis.Currency, basis.Exponent, basis.Rounding, nil
 	e.Amount, e.Price, e.Parts = nil, "", nil
 	if d.amount == nil {
 		return nil

@@ -22,6 +22,9 @@ func parseDecimal(name, text string) (*big.Rat, error) {
 	if strings.HasPrefix(text, "-") {
 		return nil, fmt.Errorf("%s is %s: it cannot be negative", name, excerpt([]byte(text)))
 	}
+	if len(text) > 30 && keptText.MatchString(text) && !decimalText.MatchString(text) {
+		return nil, fmt.Errorf("%s is %q: it has more than 30 digits before or behind the point", name, excerpt([]byte(text)))
+	}
 	if !decimalText.MatchString(text) {
 		return nil, fmt.Errorf("%s is %q: not a plain decimal such as 72 or 0.5", name, excerpt([]byte(text)))
 	}

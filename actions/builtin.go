@@ -15,6 +15,9 @@ type Options struct {
 	// AllowExec is the folder of the programs that exec may start: --allow-exec.
 	// "" is off.
 	AllowExec string
+	// ExecDir is where the programs' working folders are made: what a server that
+	// was killed has left there, the next one removes. "" is the system's.
+	ExecDir string
 	// Serving says that steps are done with these actions, not only checked:
 	// what this process does not allow is a mistake.
 	Serving bool

@@ -47,6 +47,9 @@ func newClient(o Options, resolver *net.Resolver) *client {
 }
 
 func newTransport(dialer *net.Dialer, config *tls.Config) *http.Transport {
+	if len(config.Certificates) == 0 {
+		config.GetClientCertificate = noCertificate
+	}
 	return &http.Transport{
 		Proxy:                  nil, // a proxy would resolve names behind the guard's back
 		DialContext:            dialer.DialContext,
@@ -100,9 +103,10 @@ func (c *client) do(t http.RoundTripper, req *http.Request, what string, hide se
 	if hop := engine.Hop(req.Context()); hop != "" {
 		req.Header.Set(engine.HopHeader, hop)
 	}
-	resp, err := roundTrip(t, req)
+	ctx, asked := noting(req.Context())
+	resp, err := roundTrip(t, req.WithContext(ctx))
 	if err != nil {
-		return answer{}, unreachable(what, err, hide)
+		return answer{}, unreachable(what, uncertified(asked.Load(), err), hide)
 	}
 	defer resp.Body.Close()
 	a := answer{status: resp.StatusCode, header: resp.Header}

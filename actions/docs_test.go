@@ -95,6 +95,9 @@ func record(t reflect.Type) (reflect.Type, bool) {
 }
 
 func typeWord(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	switch t {
 	case reflect.TypeFor[engine.Secret]():
 		return "secret"

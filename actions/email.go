@@ -92,7 +92,7 @@ func escapeEmail(param, text string) string {
 		return oneLine(text)
 	}
 	return oneLine(strings.Map(func(r rune) rune {
-		if strings.ContainsRune(`<>()[],;:\"`, r) {
+		if strings.ContainsRune(`<>()[]:\"`, r) {
 			return ' '
 		}
 		return r

@@ -258,6 +258,7 @@ func TestEmailRefused(t *testing.T) {
 		{"RCPT", "550 5.1.1 unknown", true, "ana@example.com: 550 5.1.1 unknown: there is no such mailbox"},
 		{"RCPT", "450 4.2.1 greylisted", false, "ana@example.com: 450 4.2.1 greylisted"},
 		{"RCPT", "554 5.7.1 relay access denied", true, "does not pass messages on"},
+		{"RCPT", "554 5.7.1 blocked", true, "ana@example.com: 554 5.7.1 blocked"},
 		{"DATA", "452 4.3.1 disk full", false, "452"},
 		{".", "552 5.3.4 too big", true, "too large"},
 		{".", "554 5.7.1 spam", true, "does not take this message"},
@@ -487,6 +488,11 @@ func TestCheckEmail(t *testing.T) {
 		{"quoted attribute", engine.CheckInput{With: with, Dynamic: map[string]bool{"html": true}, Text: map[string]string{"html": `<a href="${recording.url}">`}}, nil, ""},
 		{"host with port", engine.CheckInput{With: with}, func(c *emailConn) { c.Host = "smtp.example.com:25" }, "is not the name of a server"},
 		{"none far away", engine.CheckInput{With: with}, func(c *emailConn) { c.TLS = "none" }, "on this machine or network"},
+		{"none near, with a password", engine.CheckInput{With: with}, func(c *emailConn) {
+			c.TLS, c.Host, c.User, c.Password = "none", "10.0.0.25", "u", engine.NewSecret("p")
+		}, "the password would go over the network as it is"},
+		{"nobody", engine.CheckInput{With: map[string]any{"to": []string{}, "text": "x"}}, func(*emailConn) {}, "to: to is empty"},
+		{"no sender", engine.CheckInput{With: with}, func(c *emailConn) { c.From = "" }, "via.from: the connection's from is empty"},
 		{"none near", engine.CheckInput{With: with}, func(c *emailConn) { c.TLS, c.Host = "none", "localhost" }, ""},
 		{"465", engine.CheckInput{With: with}, func(c *emailConn) { c.Port = 465 }, "add tls: implicit"},
 		{"port", engine.CheckInput{With: with}, func(c *emailConn) { c.Port = 70000 }, "no port 70000"},
@@ -531,5 +537,49 @@ func TestIsNear(t *testing.T) {
 	s := &smtpSession{conn: &emailConn{Host: "smtp.example.com", TLS: smtpNone}, raw: near, ctx: t.Context()}
 	if err := s.open(nil, near); !engine.IsPermanent(err) || !strings.Contains(err.Error(), "use starttls") {
 		t.Errorf("%v", err)
+	}
+}
+
+// The hint about other domains is for servers that speak of relaying.
+func TestAdviceOnRelaying(t *testing.T) {
+	for said, want := range map[string]bool{"5.7.1 Relay access denied": true, "5.7.1 relaying denied": true, "5.7.1 blocked": false, "": false} {
+		if got := smtpAdvice(smtpRecipient, 554, said); (got != "") != want {
+			t.Errorf("%s: %s", said, got)
+		}
+	}
+}
+
+// With tls: none a password stays on this machine, whatever the name of the
+// server led to.
+func TestPasswordWithoutTLSStaysHere(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	s := &smtpSession{conn: &emailConn{Host: "localhost", TLS: smtpNone, User: "gavel", Password: engine.NewSecret("x")}, ctx: t.Context(),
+		raw: &farConn{ours, &net.TCPAddr{IP: net.IPv4(10, 0, 0, 25), Port: 25}}}
+	if err := s.open(nil, s.raw); !engine.IsPermanent(err) || !strings.Contains(err.Error(), "the password would go over the network as it is") {
+		t.Error(err)
+	}
+}
+
+// farConn has a peer elsewhere.
+type farConn struct {
+	net.Conn
+	at net.Addr
+}
+
+func (c *farConn) RemoteAddr() net.Addr { return c.at }
+
+// A list in a value is no address, and the message shows it as it is; before <…>
+// a comma is part of the name.
+func TestInsertedComma(t *testing.T) {
+	if _, err := parseAddress("to", escapeEmail("to", "a@example.com, c@example.com; d@example.com")); err == nil || !strings.Contains(err.Error(), `"a@example.com, c@example.com; d@example.com" is no address`) {
+		t.Error(err)
+	}
+	a, err := parseAddress("to", escapeEmail("to", "eve@example.org, Ana; x")+" <ana@example.com>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, err := netmail.ParseAddressList(a.String()); err != nil || len(list) != 1 || list[0].Address != "ana@example.com" {
+		t.Errorf("%s: %v, %v", a, list, err)
 	}
 }

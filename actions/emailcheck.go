@@ -26,6 +26,9 @@ func checkEmail(in engine.CheckInput) []engine.Complaint {
 	if len(givenOf(in, "html")) > 0 && len(givenOf(in, "subject", "text")) == 0 {
 		f.complain("", "the message has no subject, and no text to take it from", "write subject:")
 	}
+	if to, given := in.With["to"].([]string); given && len(to) == 0 {
+		f.complain("to", "to is empty: nobody would get the message", "to: office@example.com")
+	}
 	for _, param := range []string{"to", "cc", "bcc"} {
 		for i, text := range asTexts(in.With[param]) {
 			if _, err := parseAddress(param, text); err != nil {
@@ -55,8 +58,8 @@ func (c *emailConn) check(f *findings) {
 		f.complain(aboutConn+".host", "the connection's host is not the name of a server", "write the name alone, and the port as port:")
 	case c.TLS == smtpNone && !nearby(c.Host):
 		f.complain(aboutConn+".tls", "tls: none is for mail servers on this machine or network", "use starttls or implicit")
-	case c.TLS == smtpNone && c.User != "":
-		f.warn(aboutConn+".tls", "the password goes over the network as it is", "use starttls or implicit")
+	case c.TLS == smtpNone && c.User != "" && !sameMachine(c.Host):
+		f.complain(aboutConn+".tls", "with tls: none the password would go over the network as it is", "use starttls or implicit, or leave user and password out")
 	}
 	if c.Port < 0 || c.Port > 65535 {
 		f.complain(aboutConn+".port", fmt.Sprintf("there is no port %d", c.Port), "587 for starttls, 465 for implicit")
@@ -70,7 +73,9 @@ func (c *emailConn) check(f *findings) {
 	if c.User != "" && c.Password.IsZero() {
 		f.complain(aboutConn, "the connection has a user without a password", "add password: env:SMTP_PASSWORD")
 	}
-	if _, err := parseAddress("from", c.From); err != nil {
+	if strings.TrimSpace(c.From) == "" {
+		f.complain(aboutConn+".from", "the connection's from is empty", "from: Gavel <gavel@example.com>")
+	} else if _, err := parseAddress("from", c.From); err != nil {
 		f.complain(aboutConn+".from", "the connection's "+err.Error(), "from: Gavel <gavel@example.com>")
 	}
 	if !c.CA.IsZero() && !webURL(c.CA.Reveal()) { // that is none that was looked up

@@ -153,6 +153,9 @@ func (s *smtpSession) open(config *tls.Config, conn net.Conn) (err error) {
 	if s.conn.TLS == smtpNone && !isNear(s.raw.RemoteAddr()) {
 		return permanent("SMTP %s: TLS can be none with mail servers on this machine or network only: use starttls", s.conn.address())
 	}
+	if s.conn.TLS == smtpNone && s.conn.User != "" && !isHere(s.raw.RemoteAddr()) {
+		return permanent("SMTP %s: with tls: none the password would go over the network as it is: use starttls, or leave user and password out", s.conn.address())
+	}
 	if s.conn.TLS == smtpImplicit {
 		conn = tls.Client(conn, config)
 	}
@@ -225,7 +228,7 @@ func (s *smtpSession) failed(err error, to string) error {
 		if to != "" {
 			text = fmt.Sprintf("%s: %s: %d %s", what, to, answer.Code, excerpt([]byte(answer.Msg)))
 		}
-		if hint := smtpAdvice(s.stage, answer.Code); hint != "" {
+		if hint := smtpAdvice(s.stage, answer.Code, answer.Msg); hint != "" {
 			text += ": " + hint
 		}
 		err := errors.New(s.hide.in(text))
@@ -269,7 +272,7 @@ func (s *smtpSession) noAnswer(err error) string {
 
 // smtpAdvice is what to do about an answer that says no. The numbers are in RFC
 // 5321, 4.2.3 and RFC 4954, 6.
-func smtpAdvice(stage smtpStage, code int) string {
+func smtpAdvice(stage smtpStage, code int, said string) string {
 	switch {
 	case code == 535:
 		return "user or password is wrong; some providers want a password made for applications"
@@ -283,7 +286,7 @@ func smtpAdvice(stage smtpStage, code int) string {
 		return "the server does not let this user send as from"
 	case stage == smtpRecipient && (code == 550 || code == 551 || code == 553):
 		return "there is no such mailbox, or it does not take the message"
-	case stage == smtpRecipient && code == 554:
+	case stage == smtpRecipient && code == 554 && strings.Contains(strings.ToLower(said), "relay"):
 		return "the server does not pass messages on to that domain: log in, or use another server"
 	case code == 552:
 		return "the message is too large for the server, or the mailbox is full"
@@ -311,6 +314,12 @@ func greeting(local net.Addr) string {
 func isNear(a net.Addr) bool {
 	at, err := netip.ParseAddrPort(a.String())
 	return err == nil && nearby(at.Addr().WithZone("").Unmap().String())
+}
+
+// isHere reports whether a peer is on this machine.
+func isHere(a net.Addr) bool {
+	at, err := netip.ParseAddrPort(a.String())
+	return err == nil && at.Addr().Unmap().IsLoopback()
 }
 
 // errEndless ends a conversation with a server that talks too much.

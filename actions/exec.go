@@ -36,7 +36,7 @@ func execAction(o Options) engine.ActionKind {
 		},
 		Probe: func(_ context.Context, in engine.ProbeInput) []engine.Finding { return probeExec(o.AllowExec, in) },
 	}, func(ctx context.Context, c engine.Call, _ *struct{}, p execParams) (engine.Result, error) {
-		return execute(ctx, o.AllowExec, c, p)
+		return execute(ctx, o, c, p)
 	})
 }
 
@@ -77,11 +77,11 @@ func arguments(marked []string) ([]string, error) {
 	return args, nil
 }
 
-func execute(ctx context.Context, dir string, c engine.Call, p execParams) (engine.Result, error) {
-	if dir == "" {
+func execute(ctx context.Context, o Options, c engine.Call, p execParams) (engine.Result, error) {
+	if o.AllowExec == "" {
 		return engine.Result{}, permanent("exec: this server starts no programs: %s", howExec)
 	}
-	path, err := findProgram(dir, p.Program)
+	path, err := findProgram(o.AllowExec, p.Program)
 	if err != nil {
 		return engine.Result{}, permanent("exec: %w", err)
 	}
@@ -96,7 +96,7 @@ func execute(ctx context.Context, dir string, c engine.Call, p execParams) (engi
 	ctx, cancel := within(ctx)
 	defer cancel()
 	ended, err := runProgram(ctx, program{
-		path: path, args: args, input: input,
+		path: path, args: args, input: input, work: o.ExecDir,
 		env: []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "GAVEL_KEY=" + c.Key, "GAVEL_RUN=" + c.Run, "GAVEL_RULE=" + c.Rule},
 	})
 	if err != nil {

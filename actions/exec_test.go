@@ -355,3 +355,37 @@ func TestCheckExec(t *testing.T) {
 		t.Errorf("%+v", found)
 	}
 }
+
+// What keeps a program from being started is found without starting it.
+func TestRunnable(t *testing.T) {
+	for text, want := range map[string]string{
+		"#!/bin/sh\n:":                "",
+		"#! /bin/sh -e\n:":            "",
+		"\x7fELF\x02\x01\x01\x00\x00": "",
+		"echo hello\n":                "a script begins with #!",
+		"":                            "a script begins with #!",
+		"#!\n":                        "a script begins with #!",
+		"#!/nowhere/sh\n":             "an interpreter that is not there: /nowhere/sh",
+	} {
+		path := filepath.Join(t.TempDir(), "program")
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := runnable(path); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// The working folder is where a server that starts anew can empty it.
+func TestExecFolder(t *testing.T) {
+	dir, work := programs(t, map[string]string{"where": "pwd"}), filepath.Join(t.TempDir(), "exec")
+	kind := execAction(Options{AllowExec: dir, ExecDir: work})
+	res, err := kind.Do(t.Context(), engine.Call{With: []byte(`{"program":"where"}`)})
+	if err != nil || !strings.HasPrefix(string(res.Body), `"`+work+"/") {
+		t.Errorf("%s, %v", res.Body, err)
+	}
+	if left, err := os.ReadDir(work); err != nil || len(left) > 0 {
+		t.Errorf("%v, %v", left, err)
+	}
+}

@@ -1,8 +1,10 @@
 package actions
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -51,6 +53,31 @@ func findProgram(dir, name string) (string, error) {
 	return filepath.Abs(filepath.Join(dir, name))
 }
 
+// runnable says why a program that is there cannot be started, as far as its
+// first line tells.
+func runnable(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil // a program can be started by whom it is hidden from
+	}
+	defer f.Close()
+	start := make([]byte, 256)
+	n, _ := io.ReadFull(f, start)
+	line, _, _ := bytes.Cut(start[:n], []byte("\n"))
+	command, script := bytes.CutPrefix(line, []byte("#!"))
+	words := bytes.Fields(command)
+	switch {
+	case script && len(words) == 0, !script && !bytes.ContainsRune(start[:n], 0): // no text is a program
+		return fmt.Errorf("%s is no program of this machine: a script begins with #! and its interpreter", path)
+	case !script:
+		return nil
+	}
+	if _, err := os.Stat(string(words[0])); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the first line of %s names an interpreter that is not there: %s", path, excerpt(words[0]))
+	}
+	return nil
+}
+
 // plainly is an error of the file system without the path, which stands there
 // already.
 func plainly(err error) error {
@@ -72,12 +99,16 @@ func checkExec(o Options, in engine.CheckInput) []engine.Complaint {
 	case static && !programName.MatchString(name):
 		f.complain("program", fmt.Sprintf("%q is no name of a program", excerpt([]byte(name))), "write the name of a file in the server's folder of programs, without a path")
 	case o.AllowExec == "" && o.Serving:
-		f.complain("", "this server starts no programs", howExec)
+		f.all = append(f.all, engine.Complaint{What: "this server starts no programs", Hint: howExec, Once: true})
 	case o.AllowExec == "":
-		f.warn("", "only a server that is told so starts programs", howExec)
+		f.all = append(f.all, engine.Complaint{What: "only a server that is told so starts programs", Hint: howExec, Warning: true, Once: true})
 	case static:
-		if _, err := findProgram(o.AllowExec, name); err != nil {
-			f.warn("program", err.Error(), "the step fails until it is there")
+		path, err := findProgram(o.AllowExec, name)
+		if err == nil {
+			err = runnable(path)
+		}
+		if err != nil {
+			f.warn("program", err.Error(), "the step fails until that is mended")
 		}
 	}
 	return f.all
@@ -97,6 +128,9 @@ func probeExec(dir string, in engine.ProbeInput) []engine.Finding {
 	var all []engine.Finding
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		path, err := findProgram(dir, name)
+		if err == nil {
+			err = runnable(path)
+		}
 		if err != nil {
 			all = append(all, engine.Finding{What: err.Error()})
 			continue

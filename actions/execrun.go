@@ -30,6 +30,7 @@ type program struct {
 	args  []string
 	env   []string
 	input []byte
+	work  string // where its folder is made; "": where the system has such
 }
 
 // ended is how a program ended.
@@ -44,7 +45,12 @@ type ended struct {
 // runProgram starts p in a folder of its own and waits for it, and for what it
 // started: when it has ended, or ctx has, nothing of its process group is left.
 func runProgram(ctx context.Context, p program) (ended, error) {
-	dir, err := os.MkdirTemp("", "gavel-exec-")
+	if p.work != "" {
+		if err := os.MkdirAll(p.work, 0o700); err != nil {
+			return ended{}, fmt.Errorf("make a folder to run in: %w", plainly(err))
+		}
+	}
+	dir, err := os.MkdirTemp(p.work, "gavel-exec-")
 	if err != nil {
 		return ended{}, fmt.Errorf("make a folder to run in: %w", plainly(err))
 	}

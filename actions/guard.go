@@ -35,6 +35,9 @@ func guard(allow []netip.Prefix) func(network, address string, _ syscall.RawConn
 type blockedError struct{ to netip.Addr }
 
 func (e *blockedError) Error() string {
+	if !e.to.IsValid() {
+		return "there is no such address to call: is the host right?"
+	}
 	to := e.to.WithZone("")
 	return fmt.Sprintf("%s is an internal address: to allow it, start gavel with --allow-net %s/%d", to, to, to.BitLen())
 }

@@ -138,10 +138,10 @@ func httpService(_ string, with json.RawMessage, conn any) string {
 // httpAtOnce is how many requests at once a connection allows.
 func httpAtOnce(conn any) int {
 	c, _ := conn.(*httpConn)
-	if c == nil {
+	if c == nil || c.AtOnce == nil {
 		return 0
 	}
-	return c.AtOnce
+	return *c.AtOnce
 }
 
 // answeredHTTP is what a request makes of an answer.

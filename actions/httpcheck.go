@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -30,10 +31,13 @@ func checkHTTP(in engine.CheckInput) []engine.Complaint {
 	headers, _ := asMap(in.With["headers"])
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		if problem := headerProblem(name, fmt.Sprint(headers[name])); problem != "" {
-			f.complain("headers."+name, problem, "")
+			f.complain("headers."+name, problem, headerHint(name))
 		}
 	}
-	ok, _ := in.With["ok"].(engine.Success)
+	ok, given := in.With["ok"].(engine.Success)
+	if given && len(ok.Statuses) == 0 && ok.If == "" {
+		f.complain("ok", "ok lists no status, so no answer would be a success", "leave it out for 200 to 299, or write ok: [200, 404]")
+	}
 	for i, status := range ok.Statuses {
 		if status < 200 || status > 599 {
 			f.complain(fmt.Sprintf("ok[%d]", i), fmt.Sprintf("%d is no final HTTP status", status), "statuses go from 200 to 599")
@@ -81,8 +85,25 @@ func checkBody(in engine.CheckInput, f *findings) {
 	}
 }
 
-// check looks for credentials that cannot be meant so. None is quoted.
+// base is the URL of the connection's base, or what is wrong with it.
+func (c *httpConn) base() (u *url.URL, problem, hint string) {
+	u, err := url.Parse(c.Base)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https":
+		return nil, "the connection's base is not a URL", "base: https://crm.example.com"
+	case u.User != nil:
+		return nil, "the connection's base holds a user name", "use user: and password: env:NAME"
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(c.Base, "#"):
+		return nil, "the connection's base has a query or a fragment", "put the query into the step: query: { … }"
+	}
+	return u, "", ""
+}
+
+// check looks for an address and credentials that cannot be meant so. None is quoted.
 func (c *httpConn) check(f *findings) {
+	if _, problem, hint := c.base(); problem != "" {
+		f.complain(aboutConn+".base", problem, hint)
+	}
 	bearer := c.Bearer.Reveal()
 	basic := c.User != "" || !c.Password.IsZero()
 	for name := range c.Headers {
@@ -99,8 +120,8 @@ func (c *httpConn) check(f *findings) {
 	if !c.Password.IsZero() && c.User == "" {
 		f.warn(aboutConn, "the connection has a password without a user, so it is not sent", "add user:, or give a token as bearer:")
 	}
-	if c.AtOnce < 0 || c.AtOnce > 32 {
-		f.complain(aboutConn+".at_once", fmt.Sprintf("at_once is %d", c.AtOnce), "from 1 to 32; leave it out for as many as there is room for")
+	if n := c.AtOnce; n != nil && (*n < 1 || *n > 32) {
+		f.complain(aboutConn+".at_once", fmt.Sprintf("at_once is %d", *n), "from 1 to 32; leave it out for as many as there is room for")
 	}
 	if c.OAuth != nil {
 		c.checkOAuth(f)
@@ -182,19 +203,19 @@ func (c *httpConn) checkSign(f *findings) {
 	}
 }
 
+// inserted is what an event puts into an address.
+var inserted = regexp.MustCompile(`\$\{[^}]*\}`)
+
 func checkAddress(in engine.CheckInput, conn *httpConn, param string, f *findings) {
+	address, static := in.With[param].(string)
+	if strings.Contains(inserted.ReplaceAllString(cmp.Or(in.Text[param], address), ""), "#") {
+		f.complain(param, "the address has a # in it, and what is behind that is never sent", "write %23 for one that belongs to the path or the query, or leave the rest out")
+		return
+	}
 	if conn != nil && conn.Base != "" {
-		base, err := url.Parse(conn.Base)
-		switch {
-		case err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https":
-			f.complain(aboutConn+".base", "the connection's base is not a URL", "base: https://crm.example.com")
-			return
-		case base.User != nil:
-			f.complain(aboutConn+".base", "the connection's base holds a user name", "use user: and password: env:NAME")
-			return
-		case base.RawQuery != "" || base.Fragment != "":
-			f.complain(aboutConn+".base", "the connection's base has a query or a fragment", "put the query into the step: query: { … }")
-			return
+		base, problem, _ := conn.base()
+		if problem != "" {
+			return // reported with the connection
 		}
 		if in.Dynamic[param] && !strings.Contains(in.Text[param], "://") {
 			warnPlain(base, aboutConn+".base", f)
@@ -213,7 +234,6 @@ func checkAddress(in engine.CheckInput, conn *httpConn, param string, f *finding
 			warnForeign(in, conn, u, param, f)
 		}
 	}
-	address, static := in.With[param].(string)
 	if !static {
 		return
 	}
@@ -258,6 +278,15 @@ func warnPlain(u *url.URL, param string, f *findings) {
 	if u.Scheme == "http" && !nearby(u.Hostname()) {
 		f.warn(param, "the request goes to "+u.Host+" without TLS: anyone on the way can read and change it", "use https://")
 	}
+}
+
+// sameMachine reports whether a host is this machine by its name or address.
+func sameMachine(host string) bool {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Unmap().IsLoopback()
+	}
+	host = strings.ToLower(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // nearby reports whether a host is this machine, or by its name or address one

@@ -30,6 +30,9 @@ func TestCheckHTTPStep(t *testing.T) {
 		{map[string]any{"post": "/x", "multipart": map[string]any{"a": "b"}, "body": "x"}, "", "body: the body is given twice: multipart and body"},
 		{map[string]any{"get": "/x", "redirects": 10}, "", ""},
 		{map[string]any{"get": "/x", "redirects": 11}, "", "redirects: redirects is 11"},
+		{map[string]any{"get": "/x#frag"}, "", "get: the address has a # in it, and what is behind that is never sent"},
+		{map[string]any{"get": "/x", "ok": engine.Success{}}, "", "ok: ok lists no status, so no answer would be a success"},
+		{map[string]any{"get": "/x", "headers": map[string]any{"host": "a"}}, "", "headers.host: host is set by gavel itself"},
 		{map[string]any{"get": "/x", "redirects": -1}, "", "redirects: redirects is -1"},
 		{map[string]any{"get": "/x", "ok": engine.Success{If: "response.status == 200"}}, "", ""},
 	} {
@@ -58,9 +61,14 @@ func TestCheckHTTPConnection(t *testing.T) {
 		conn httpConn
 		want string
 	}{
-		{httpConn{AtOnce: 32}, ""},
-		{httpConn{AtOnce: 33}, "via.at_once: at_once is 33"},
-		{httpConn{AtOnce: -1}, "via.at_once: at_once is -1"},
+		{httpConn{AtOnce: new(32)}, ""},
+		{httpConn{AtOnce: new(0)}, "via.at_once: at_once is 0"},
+		{httpConn{Base: "://"}, "via.base: the connection's base is not a URL"},
+		{httpConn{Base: "not a url"}, "via.base: the connection's base is not a URL"},
+		{httpConn{Base: "https://u@crm.example.com"}, "via.base: the connection's base holds a user name"},
+		{httpConn{Base: "https://crm.example.com/#"}, "via.base: the connection's base has a query or a fragment"},
+		{httpConn{AtOnce: new(33)}, "via.at_once: at_once is 33"},
+		{httpConn{AtOnce: new(-1)}, "via.at_once: at_once is -1"},
 		{httpConn{OAuth: &oauth}, ""},
 		{httpConn{OAuth: &oauth, Bearer: s("x")}, "via.oauth: the connection has oauth and bearer, and a request has one Authorization"},
 		{httpConn{OAuth: &oauth, User: "u", Password: s("p")}, "via.oauth: the connection has oauth and user and password, and a request has one Authorization"},
@@ -95,6 +103,20 @@ func TestCheckHTTPConnection(t *testing.T) {
 		}
 		if got := complaints(checkHTTP(engine.CheckInput{With: map[string]any{"get": "/x"}, Conn: &tc.conn})); got != tc.want {
 			t.Errorf("got  %s\nwant %s", got, tc.want)
+		}
+	}
+}
+
+// A # of the rule is found beside ${…}, one in an expression is none.
+func TestCheckFragment(t *testing.T) {
+	crm := &httpConn{Base: "https://crm.example.com"}
+	for text, want := range map[string]string{
+		"/a#b?x=${room.id}":            "get: the address has a # in it, and what is behind that is never sent",
+		"/a?x=${room.id}#b":            "get: the address has a # in it, and what is behind that is never sent",
+		"/a?x=${room.name ?? \"#\"}&y": "",
+	} {
+		if got := complaints(checkHTTP(engine.CheckInput{Dynamic: map[string]bool{"get": true}, Text: map[string]string{"get": text}, Conn: crm})); got != want {
+			t.Errorf("%s: %s", text, got)
 		}
 	}
 }

@@ -25,7 +25,7 @@ type httpConn struct {
 	OAuth    *httpOAuth               `json:"oauth" doc:"fetches the token for Authorization: Bearer, by OAuth client credentials"`
 	TLS      *httpTLS                 `json:"tls" doc:"a certificate of our own, and whom to trust"`
 	Sign     *httpSign                `json:"sign" doc:"signs each request, so that the target knows whom it is from"`
-	AtOnce   int                      `json:"at_once" doc:"how many requests at once this service gets, at most 32; default as many as there is room for"`
+	AtOnce   *int                     `json:"at_once" doc:"how many requests at once this service gets, at most 32; default as many as there is room for"`
 }
 
 type httpOAuth struct {
@@ -49,6 +49,12 @@ type httpSign struct {
 	Secret []engine.Secret `json:"secret" doc:"the secret both sides know; for standard-webhooks, while it is changed, a list of the new one and the old one" gavel:"required"`
 	Header string          `json:"header" doc:"of hmac-sha256, the header of the signature; default X-Hub-Signature-256"`
 	Prefix *string         `json:"prefix" doc:"of hmac-sha256, what is before the signature; default sha256="`
+}
+
+// credentials reports whether the connection has something that is for its base
+// alone.
+func (c *httpConn) credentials() bool {
+	return len(c.Headers) > 0 || !c.Bearer.IsZero() || c.User != "" || c.OAuth != nil || c.Sign != nil || c.TLS != nil && !c.TLS.Cert.IsZero()
 }
 
 // covers reports whether u is under the connection's base: only there do its

@@ -103,7 +103,10 @@ func (x *httpExchange) redirected(o httpRequest, a answer) (httpRequest, error) 
 	}
 	where := to.Host + to.EscapedPath()
 	if x.home && !x.link.covers(to) {
-		return o, fmt.Errorf("it redirects to %s, which is not under the connection's base: its credentials are not sent there, use the new address", where)
+		if x.link.conn.credentials() {
+			return o, fmt.Errorf("it redirects to %s, which is not under the connection's base: its credentials are not sent there, use the new address", where)
+		}
+		x.home = false // whom its tls trusts is for the base, too
 	}
 	next := o
 	next.url = to

@@ -89,6 +89,27 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
+// A connection without credentials has nothing to keep: the request goes on to
+// another host, without the step's headers.
+func TestRedirectsWithoutCredentials(t *testing.T) {
+	got := ""
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got = r.Header.Get("X-Own") + r.Header.Get("Idempotency-Key") + r.URL.Path
+	}))
+	defer other.Close()
+	home := httptest.NewServer(http.RedirectHandler(other.URL+"/x", http.StatusFound))
+	defer home.Close()
+	call := engine.Call{Key: "key", With: []byte(`{"get":"/a","redirects":1,"headers":{"X-Own":"own"}}`)}
+	call.Conn = &httpConn{Base: home.URL + "/api"}
+	if _, err := callHTTP(t.Context(), testClient(t), call); err != nil || got != "/x" {
+		t.Errorf("%q, %v", got, err)
+	}
+	call.Conn = &httpConn{Base: home.URL + "/api", User: "gavel"}
+	if _, err := callHTTP(t.Context(), testClient(t), call); err == nil || !strings.Contains(err.Error(), "its credentials are not sent there") {
+		t.Error(err)
+	}
+}
+
 // From https:// it does not go on to http://, and an internal address is
 // refused at every step of the way.
 func TestRedirectsStayInside(t *testing.T) {

@@ -17,7 +17,7 @@ const (
 	// endsSoon is how long before its end a certificate is spoken of.
 	endsSoon = 14 * 24 * time.Hour
 	// refusedLate is how long a target has after the handshake to say that it
-	// wants no certificate of ours: in TLS 1.3 it says so only then.
+	// takes our certificate, or the lack of one, badly: in TLS 1.3 it says so only then.
 	refusedLate = 500 * time.Millisecond
 )
 
@@ -56,13 +56,13 @@ func probeBase(ctx context.Context, out *client, l *httpLink) []engine.Finding {
 	config.NextProtos = []string{"h2", "http/1.1"}
 	config.ServerName = cmp.Or(config.ServerName, l.base.Hostname())
 	conn := tls.Client(raw, config)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		return []engine.Finding{failed(unreachable(what, err, l.hide))}
+	noted, asked := noting(ctx)
+	err = conn.HandshakeContext(noted)
+	if err == nil && (len(config.Certificates) > 0 || asked.Load()) {
+		err = refusedAfterwards(ctx, conn)
 	}
-	if len(config.Certificates) > 0 {
-		if err := refusedAfterwards(ctx, conn); err != nil {
-			return []engine.Finding{failed(unreachable(what, err, l.hide))}
-		}
+	if err != nil {
+		return []engine.Finding{failed(unreachable(what, uncertified(asked.Load(), err), l.hide))}
 	}
 	peer := conn.ConnectionState().PeerCertificates[0]
 	all := []engine.Finding{{OK: true, What: what + ", TLS until " + peer.NotAfter.UTC().Format(time.DateOnly)}}
@@ -78,7 +78,7 @@ func probeBase(ctx context.Context, out *client, l *httpLink) []engine.Finding {
 }
 
 // refusedAfterwards is the alert with which a target answers a certificate of
-// ours that it does not take, nil if none comes.
+// ours that it does not take, or that it misses, nil if none comes.
 func refusedAfterwards(ctx context.Context, conn *tls.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, refusedLate)
 	defer cancel()

@@ -182,6 +182,19 @@ func headerProblem(name, value string) string {
 	return ""
 }
 
+// headerHint says what to write instead of a header that is gavel's own.
+func headerHint(name string) string {
+	switch http.CanonicalHeaderKey(name) {
+	case "Idempotency-Key":
+		return "leave it out: it is the same on every attempt of a step, and another one for every step"
+	case "Host":
+		return "leave it out: it is the host of the address"
+	case engine.HopHeader, "Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "Trailer", "Te":
+		return "leave it out"
+	}
+	return ""
+}
+
 // headerName and hasControl say beforehand, and with words for an admin, what
 // net/http would refuse (RFC 9110, 5.1 and 5.5).
 func headerName(name string) bool {

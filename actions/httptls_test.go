@@ -132,8 +132,8 @@ func TestMutualTLS(t *testing.T) {
 		{"by another name", misnamed, "its certificate is for another host: crm.example.com, 127.0.0.1"},
 		{"whom nobody trusts", newTLS(ours, ""), "its certificate is signed by nobody whom this machine trusts"},
 		{"of another authority", newTLS(ours, b.pem), "its certificate is signed by nobody whom this machine trusts"},
+		{"none", newTLS(pair{}, a.pem), "it asked for a certificate of ours and hung up without one: give the connection a tls with cert and key"},
 		// The target says why, and hangs up: the second may be seen first.
-		{"none", newTLS(pair{}, a.pem), "GET "},
 		{"of another", newTLS(others, a.pem), "GET "},
 		{"a pair that is none", newTLS(pair{ours.cert, others.key}, a.pem), "cert and key of the connection's tls are no certificate with its private key, both as PEM"},
 		{"no PEM", newTLS(ours, "x"), "ca of the connection's tls holds no certificate as PEM"},
@@ -220,6 +220,7 @@ func TestProbeHTTP(t *testing.T) {
 	later, soon := time.Now().Add(30*24*time.Hour), time.Now().Add(9*24*time.Hour+time.Hour)
 	asked := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was asked") })
 	fine, ending, mutual := a.serve(later, nil, asked), a.serve(soon, nil, asked), a.serve(later, a, asked)
+	asking := a.serve(later, a, asked, func(s *httptest.Server) { s.TLS.ClientAuth = tls.RequestClientCert })
 	plain := httptest.NewServer(asked)
 	defer plain.Close()
 	login := tokenServer(t)
@@ -238,6 +239,8 @@ func TestProbeHTTP(t *testing.T) {
 		{"not trusted", &httpConn{Base: fine.URL}, []string{"✗ " + fine.URL + ": its certificate is signed by nobody whom this machine trusts: is an intermediate certificate missing, or is it self-signed?"}},
 		{"no TLS there", &httpConn{Base: strings.Replace(plain.URL, "http:", "https:", 1)}, []string{"✗ " + strings.Replace(plain.URL, "http:", "https:", 1) + ": it does not speak TLS on this port: is https:// right?"}},
 		{"mutual", &httpConn{Base: mutual.URL, TLS: ours}, []string{"✓ " + mutual.URL + ", TLS until " + day(later)}},
+		{"a certificate is missing", &httpConn{Base: mutual.URL, TLS: cas}, []string{"✗ " + mutual.URL + ": it asked for a certificate of ours"}},
+		{"one is asked for and not needed", &httpConn{Base: asking.URL, TLS: cas}, []string{"✓ " + asking.URL + ", TLS until " + day(later)}},
 		{"the other one's", &httpConn{Base: mutual.URL, TLS: newTLS(b.leaf(later), a.pem)}, []string{"✗ " + mutual.URL + ": "}},
 		{"internal", &httpConn{Base: "https://10.1.2.3/api"}, []string{"✗ https://10.1.2.3: 10.1.2.3 is an internal address: to allow it, start gavel with --allow-net 10.1.2.3/32"}},
 		{"nobody", &httpConn{Base: "http://127.0.0.1:1"}, []string{"✗ http://127.0.0.1:1: connection refused by 127.0.0.1:1: does the service run, and on this port?"}},

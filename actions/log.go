@@ -2,6 +2,7 @@ package actions
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -22,9 +23,32 @@ type logParams struct {
 }
 
 type logConn struct {
-	File    string `json:"file" doc:"the name of a file in DATA/logs, such as meetings.jsonl; without one the lines go to gavel's own log"`
-	MaxSize int    `json:"max_size" doc:"how many MiB it may have before a new one is begun; default 10"`
-	Keep    int    `json:"keep" doc:"how many of the earlier ones are kept; default 5"`
+	File    *string `json:"file" doc:"the name of a file in DATA/logs, such as meetings.jsonl; without one the lines go to gavel's own log"`
+	MaxSize *int    `json:"max_size" doc:"how many MiB it may have before a new one is begun; default 10"`
+	Keep    *int    `json:"keep" doc:"how many of the earlier ones are kept; default 5"`
+}
+
+// file is the name of the connection's file, "" if it has none.
+func (c *logConn) file() string {
+	if c == nil || c.File == nil {
+		return ""
+	}
+	return *c.File
+}
+
+// maxSize is how many bytes the file may have.
+func (c *logConn) maxSize() int64 {
+	if c.MaxSize == nil || *c.MaxSize < 1 {
+		return defaultLogSize << 20
+	}
+	return int64(*c.MaxSize) << 20
+}
+
+func (c *logConn) keep() int {
+	if c.Keep == nil || *c.Keep < 1 {
+		return defaultLogKeep
+	}
+	return *c.Keep
 }
 
 // Journal writes a line with fields to the system's journal.
@@ -38,10 +62,8 @@ func logAction(o Options) engine.ActionKind {
 		Name: "log",
 		Doc:  "writes a structured line to gavel's log, or to a file",
 		Target: func(_ json.RawMessage, conn any) string {
-			if c, ok := conn.(*logConn); ok && c != nil && c.File != "" {
-				return c.File
-			}
-			return "log"
+			c, _ := conn.(*logConn)
+			return cmp.Or(c.file(), "log")
 		},
 		Check: checkLog,
 		Probe: func(_ context.Context, in engine.ProbeInput) []engine.Finding { return probeLog(files, in) },
@@ -50,11 +72,11 @@ func logAction(o Options) engine.ActionKind {
 		if err != nil {
 			return engine.Result{}, permanent("log: fields is not a map")
 		}
-		if conn != nil && conn.File != "" {
+		if file := conn.file(); file != "" {
 			if err := files.write(conn, lineOf(c, p)); err != nil {
 				return engine.Result{}, fmt.Errorf("log: %w", err)
 			}
-			return engine.Result{Note: "logged to " + conn.File}, nil
+			return engine.Result{Note: "logged to " + file}, nil
 		}
 		o.writeLine(ctx, c, p, fields)
 		return engine.Result{Note: "logged"}, nil

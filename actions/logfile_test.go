@@ -33,7 +33,7 @@ func logTo(t *testing.T, kind engine.ActionKind, conn *logConn, with map[string]
 func TestLogFile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "logs")
 	kind := logAction(Options{LogDir: dir})
-	conn := &logConn{File: "meetings.jsonl"}
+	conn := &logConn{File: new("meetings.jsonl")}
 	res, err := logTo(t, kind, conn, map[string]any{"message": "over\n\x1b[31m\u202e\U000e0001", "level": "warn", "fields": map[string]any{"room": "Weekly", "n": json.Number("9007199254740993")}})
 	if err != nil || res.Note != "logged to meetings.jsonl" {
 		t.Fatalf("%+v %v", res, err)
@@ -56,7 +56,7 @@ func TestLogFile(t *testing.T) {
 func TestLogFileTurnsOver(t *testing.T) {
 	dir := t.TempDir()
 	kind := logAction(Options{LogDir: dir})
-	conn := &logConn{File: "a.jsonl", MaxSize: 1, Keep: 2}
+	conn := &logConn{File: new("a.jsonl"), MaxSize: new(1), Keep: new(2)}
 	const writers, lines = 4, 30
 	text := strings.Repeat("x", 50<<10)
 	var work sync.WaitGroup
@@ -115,17 +115,17 @@ func TestLogFileFails(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"out", "absolute", "folder", "../outside", "a/../../outside"} {
-		if _, err := logTo(t, kind, &logConn{File: name}, map[string]any{"message": "x"}); err == nil || engine.IsPermanent(err) != strings.Contains(name, "/") {
+		if _, err := logTo(t, kind, &logConn{File: new(name)}, map[string]any{"message": "x"}); err == nil || engine.IsPermanent(err) != strings.Contains(name, "/") {
 			t.Errorf("%s: %v", name, err)
 		}
-		if found := kind.Probe(t.Context(), engine.ProbeInput{Conn: &logConn{File: name}}); len(found) != 1 || found[0].OK {
+		if found := kind.Probe(t.Context(), engine.ProbeInput{Conn: &logConn{File: new(name)}}); len(found) != 1 || found[0].OK {
 			t.Errorf("%s: %+v", name, found)
 		}
 	}
 	if _, err := os.Stat(filepath.Join(base, "outside")); err == nil {
 		t.Error("a file outside was written")
 	}
-	if _, err := logTo(t, logAction(Options{}), &logConn{File: "a"}, map[string]any{"message": "x"}); !engine.IsPermanent(err) {
+	if _, err := logTo(t, logAction(Options{}), &logConn{File: new("a")}, map[string]any{"message": "x"}); !engine.IsPermanent(err) {
 		t.Errorf("without a folder: %v", err)
 	}
 	err := (&logFiles{dir: "logs"}).failed("a.jsonl", &os.PathError{Op: "write", Err: syscall.ENOSPC})
@@ -149,7 +149,7 @@ func TestLogFileFullDisk(t *testing.T) {
 		}
 	})
 	kind := logAction(Options{LogDir: dir})
-	conn := &logConn{File: "a.jsonl"}
+	conn := &logConn{File: new("a.jsonl")}
 	if _, err := logTo(t, kind, conn, map[string]any{"message": strings.Repeat("x", 40<<10)}); err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestLogProbe(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "logs")
 	kind := logAction(Options{LogDir: dir})
 	for range 2 {
-		if found := kind.Probe(t.Context(), engine.ProbeInput{Conn: &logConn{File: "a.jsonl"}}); len(found) != 1 || !found[0].OK {
+		if found := kind.Probe(t.Context(), engine.ProbeInput{Conn: &logConn{File: new("a.jsonl")}}); len(found) != 1 || !found[0].OK {
 			t.Errorf("%+v", found)
 		}
 		if left, err := os.ReadDir(dir); len(left) > 0 {
@@ -221,9 +221,11 @@ func TestCheckLog(t *testing.T) {
 		conn *logConn
 		want string
 	}{
-		{nil, ""}, {&logConn{}, ""}, {&logConn{File: "a.jsonl", MaxSize: 1024, Keep: 100}, ""},
-		{&logConn{File: "../a"}, "via.file"}, {&logConn{File: "a/b"}, "via.file"}, {&logConn{File: ".a"}, "via.file"}, {&logConn{File: "/var/log/a"}, "via.file"},
-		{&logConn{File: "a", MaxSize: 2000}, "via.max_size"}, {&logConn{File: "a", MaxSize: -1}, "via.max_size"}, {&logConn{File: "a", Keep: 101}, "via.keep"},
+		{nil, ""}, {&logConn{}, ""}, {&logConn{File: new("a.jsonl"), MaxSize: new(1024), Keep: new(100)}, ""},
+		{&logConn{File: new("../a")}, "via.file"}, {&logConn{File: new("a/b")}, "via.file"}, {&logConn{File: new(".a")}, "via.file"}, {&logConn{File: new("/var/log/a")}, "via.file"},
+		{&logConn{File: new("")}, "via.file"}, {&logConn{File: new("m.jsonl.1")}, "via.file"}, {&logConn{MaxSize: new(1)}, "via"}, {&logConn{Keep: new(1)}, "via"},
+		{&logConn{File: new("a"), MaxSize: new(0)}, "via.max_size"}, {&logConn{File: new("a"), Keep: new(0)}, "via.keep"},
+		{&logConn{File: new("a"), MaxSize: new(2000)}, "via.max_size"}, {&logConn{File: new("a"), MaxSize: new(-1)}, "via.max_size"}, {&logConn{File: new("a"), Keep: new(101)}, "via.keep"},
 	} {
 		got := checkLog(engine.CheckInput{Conn: tc.conn})
 		if (len(got) > 0) != (tc.want != "") || len(got) > 0 && got[0].Param != tc.want {

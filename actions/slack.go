@@ -13,7 +13,7 @@ import (
 
 type slackParams struct {
 	Text          string              `json:"text" doc:"the message in Slack's mrkdwn; with blocks, what notifications and screen readers get; required unless the step reacts" gavel:"main,escape"`
-	Channel       string              `json:"channel" doc:"name or id of the channel; the bot must be a member" gavel:"inherit"`
+	Channel       string              `json:"channel" doc:"name or id of the channel; the bot must be a member" gavel:"inherit,unless=to"`
 	To            string              `json:"to" doc:"instead of a channel: a person's e-mail address, for a direct message"`
 	Thread        string              `json:"thread" doc:"messages to a channel with the same key go into one thread; the first of them is its root"`
 	Opener        string              `json:"opener" doc:"text of the thread's root, if there is none yet; the step's own text answers it" gavel:"escape"`

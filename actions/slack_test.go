@@ -311,15 +311,17 @@ func TestSlackErrors(t *testing.T) {
 		keep   bool   // may be tried again
 	}{
 		{nil, map[string]any{"channel": "ops", "text": "x"}, "", false},
-		{nil, map[string]any{"channel": "nowhere", "text": "x"}, "slack #nowhere: channel_not_found: no such channel, or a private one without the bot: check the name, or invite the bot: /invite @gavel", false},
-		{nil, map[string]any{"channel": "private", "text": "x"}, "slack #private: not_in_channel: invite the bot: /invite @gavel", false},
+		{nil, map[string]any{"channel": "nowhere", "text": "x"}, "slack #nowhere: channel_not_found: no such channel, or a private one without the bot: check the name, or invite the bot: /invite @umpire", false},
+		{nil, map[string]any{"channel": "private", "text": "x"}, "slack #private: not_in_channel: invite the bot: /invite @umpire", false},
 		{nil, map[string]any{"channel": "old", "text": "x"}, "slack #old: is_archived: the channel is archived: use another one, or restore it", false},
 		{nil, map[string]any{"channel": "busy", "text": "x"}, "slack #busy: fatal_error", true},
-		{nil, map[string]any{"channel": "odd", "text": "x"}, "slack #odd: no_such_word", true},
+		{nil, map[string]any{"channel": "odd", "text": "x"}, "slack #odd: no_such_word: " + unknownHint, true},
 		{nil, map[string]any{"channel": "ops", "text": " "}, "slack: the text is empty", false},
 		{nil, with("channel", "ops", "text", "x", "to", "maria"), `slack: to: "maria" is no e-mail address`, false},
 		{nil, with("to", "nobody@acme.com", "text", "x"), "slack nobody@acme.com: users_not_found: nobody in the workspace has this e-mail address", false},
 		{nil, with("channel", "ops", "react", "eyes"), "slack: to_message is empty: it is the key of the message to react to", false},
+		{nil, with("channel", "ops", "react", "👍", "to_message", "s9"), `slack: react: "👍" is no name of an emoji: it is what Slack shows between colons, like thumbsup`, false},
+		{nil, with("channel", "ops", "text", "x", "blocks", "a text"), "slack: blocks is not a list", false},
 		{nil, with("channel", "ops", "react", "eyes", "to_message", "s9"), `slack #ops: there is no message with the key "s9" yet`, true},
 		{nil, with("channel", "ops", "text", strings.Repeat("é", 4001), "update", "s1"), "slack: the text has 4001 characters, Slack takes 4000 when a message is edited: post a summary and a link", false},
 		{nil, with("channel", "ops", "text", strings.Repeat("é", 40_001), "blocks", []any{}), "slack: the text has 40001 characters, Slack takes 40000: post a summary and a link", false},
@@ -330,7 +332,7 @@ func TestSlackErrors(t *testing.T) {
 		{nil, map[string]any{"channel": "ops", "text": "x", "blocks": []any{map[string]any{"type": "header", "text": map[string]any{"type": "plain_text", "text": strings.Repeat("x", 151)}}}},
 			"slack: blocks[0].text.text: 151 characters, Slack takes 150", false},
 	} {
-		w := newWorkspace(t, slacktest.Options{Token: "xoxb-fake", Channels: channels, People: map[string]string{}}, tc.conn)
+		w := newWorkspace(t, slacktest.Options{Token: "xoxb-fake", Bot: "umpire", Channels: channels, People: map[string]string{}}, tc.conn)
 		_, err := w.post(t, engine.Call{Via: "team"}, tc.params)
 		switch {
 		case tc.want == "" && err != nil, tc.want != "" && (err == nil || err.Error() != tc.want):

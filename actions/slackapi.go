@@ -10,9 +10,11 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/slack-go/slack"
 
@@ -24,6 +26,7 @@ type slackAPI struct {
 	*slack.Client
 	x    *exchange
 	conn *slackConn
+	lost bool // the last request that failed may have been carried out all the same
 }
 
 // newSlackAPI is slack-go over our own transport. Its retries stay off: waiting
@@ -61,15 +64,17 @@ func (c *slackConn) secrets() secrets {
 type exchange struct {
 	client *client
 	hide   secrets
-	most   int64 // bytes of an answer that are read
-	status int   // of the last answer; 0: there was none
+	most   int64       // bytes of an answer that are read
+	sent   atomic.Bool // there was a connection for the last request
+	status int         // of the last answer; 0: there was none
 	header http.Header
 	said   string
 }
 
 func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 	x.status, x.header, x.said = 0, nil, ""
-	r = r.Clone(r.Context())
+	x.sent.Store(false)
+	r = r.Clone(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { x.sent.Store(true) }}))
 	r.Header.Set("User-Agent", x.client.agent)
 	resp, err := roundTrip(x.client.transport, r)
 	if err != nil {
@@ -95,6 +100,7 @@ func (a *slackAPI) failure(ctx context.Context, what string, err error) error {
 	x := a.x
 	var refused slack.SlackErrorResponse
 	word := ""
+	a.lost = x.lost(err)
 	switch {
 	case errors.As(err, &refused):
 		word = excerpt([]byte(refused.Err))
@@ -113,7 +119,11 @@ func (a *slackAPI) failure(ctx context.Context, what string, err error) error {
 		if x.status != http.StatusOK {
 			return refusal(what, x.status, x.header, x.client.now(), x.said, x.hide)
 		}
-		err := errors.New(x.hide.in(what + ": " + word))
+		text := what + ": " + word
+		if !slices.Contains([]string{"ratelimited", "rate_limited", "fatal_error", "internal_error", "service_unavailable", "request_timeout"}, word) {
+			text += ": " + unknownHint
+		}
+		err := errors.New(x.hide.in(text))
 		if d, ok := retryAfter(x.header, x.client.now()); ok {
 			return engine.RetryAfter(err, d)
 		}
@@ -133,6 +143,23 @@ func (a *slackAPI) failure(ctx context.Context, what string, err error) error {
 	}
 	return permanent("%s", x.hide.in(text))
 }
+
+// lost reports whether the last request, which ended with err, may have been
+// carried out: there is no answer, or one that says no more than that something
+// broke.
+func (x *exchange) lost(err error) bool {
+	var refused slack.SlackErrorResponse
+	switch {
+	case errors.As(err, &refused):
+		return refused.Err == "fatal_error" || refused.Err == "internal_error" // in Slack's words: some of it may have succeeded
+	case x.status == 0:
+		return x.sent.Load()
+	}
+	return slices.Contains([]int{http.StatusOK, http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout}, x.status)
+}
+
+// unknownHint is for words that slackHint does not know.
+const unknownHint = "look this word up in the list of errors at https://docs.slack.dev/reference/methods/chat.postMessage#errors"
 
 // botName asks Slack who we are; "" if it does not say, or for a webhook.
 func (a *slackAPI) botName(ctx context.Context) string {

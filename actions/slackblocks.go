@@ -139,6 +139,9 @@ func (s *slackStep) blocks(text string, fields []field) []slack.Block {
 func renderedBlocks(given any) ([]slack.Block, error) {
 	for _, c := range checkBlocks(given) {
 		if !c.Warning {
+			if c.Param == "blocks" { // it says so itself
+				return nil, fmt.Errorf("slack: %s", c.What)
+			}
 			return nil, fmt.Errorf("slack: %s: %s", c.Param, c.What)
 		}
 	}

@@ -20,10 +20,13 @@ func checkSlack(in engine.CheckInput) []engine.Complaint {
 	checkSlackKind(in, f)
 	checkSlackTexts(in, f)
 	if channel, ok := in.With["channel"].(string); ok {
-		warnChannel(channel, f)
+		checkChannel(channel, f)
 	}
+	checkEmoji(in, f)
 	if blocks, ok := in.With["blocks"]; ok {
 		f.all = append(f.all, checkBlocks(blocks)...)
+	} else if text, ok := in.Text["blocks"]; ok {
+		f.all = append(f.all, checkBlocks(text)...)
 	}
 	return f.all
 }
@@ -55,6 +58,7 @@ func checkSlackKind(in engine.CheckInput, f *findings) {
 		{"opener", "update", "the step's own text is the root then: leave opener out"},
 		{"also_to_channel", "update", "Slack shows edits nowhere else: leave one of them out"},
 		{"fields", "blocks", "put the fields into a block of type section"},
+		{"channel", "to", "a message goes to a channel or to a person: leave one of them out"},
 	} {
 		if has(x.name) && has(x.other) {
 			f.complain(x.name, x.name+" and "+x.other+" do not go together", x.hint)
@@ -64,8 +68,10 @@ func checkSlackKind(in engine.CheckInput, f *findings) {
 
 // checkSlackTexts compares what is known of the texts with Slack's limits.
 func checkSlackTexts(in engine.CheckInput, f *findings) {
-	text, _ := in.With["text"].(string)
+	text, known := in.With["text"].(string)
 	switch n := utf8.RuneCountInString(text); {
+	case known && strings.TrimSpace(text) == "":
+		f.complain("text", "the text is empty", "text: ${room.name} …; with blocks it is what notifications and screen readers get")
 	case len(givenOf(in, "update")) > 0 && n > maxSlackEdit:
 		f.complain("text", fmt.Sprintf("%d characters, Slack takes %d when a message is edited", n, maxSlackEdit), "post a summary and a link")
 	case len(givenOf(in, "blocks")) > 0 && n > maxSlackText:
@@ -88,6 +94,28 @@ func checkSlackTexts(in engine.CheckInput, f *findings) {
 	}
 }
 
+// emojiName is the name of an emoji, perhaps with a skin tone.
+// https://docs.slack.dev/reference/methods/reactions.add
+var emojiName = regexp.MustCompile(`^[a-z0-9_+'-]+(::skin-tone-[2-6])?$`)
+
+// emoji is the name in react, which people also write :so:.
+func emoji(react string) string { return strings.Trim(strings.TrimSpace(react), ":") }
+
+// wrongEmoji says why no emoji can be called like that, "" if one can.
+func wrongEmoji(react string) string {
+	if emojiName.MatchString(emoji(react)) {
+		return ""
+	}
+	return fmt.Sprintf("%q is no name of an emoji", excerpt([]byte(react)))
+}
+
+func checkEmoji(in engine.CheckInput, f *findings) {
+	react, known := in.With["react"].(string)
+	if wrong := wrongEmoji(react); known && wrong != "" {
+		f.complain("react", wrong, "react: thumbsup, the name that Slack shows between colons")
+	}
+}
+
 // wrong is what cannot be sent, whatever Slack says to it.
 func (s *slackStep) wrong() string {
 	p := s.p
@@ -97,6 +125,8 @@ func (s *slackStep) wrong() string {
 		return p.beyondWebhook() + ": use a connection with a token"
 	case p.React != "" && p.ToMessage == "":
 		return "to_message is empty: it is the key of the message to react to"
+	case p.React != "" && wrongEmoji(p.React) != "":
+		return "react: " + wrongEmoji(p.React) + ": it is what Slack shows between colons, like thumbsup"
 	case p.React == "" && strings.TrimSpace(p.Text) == "":
 		return "the text is empty"
 	case !webhook && s.place == "":
@@ -169,9 +199,6 @@ func checkSlackConn(in engine.CheckInput, conn *slackConn, f *findings) {
 	if webhook && len(givenOf(in, "channel")) > 0 {
 		f.warn("channel", "an incoming webhook posts to its own channel", "leave channel out, or use a connection with a token")
 	}
-	if channel, static := in.With["channel"].(string); len(givenOf(in, "to")) > 0 && (in.Dynamic["channel"] || static && channel != conn.Channel) {
-		f.complain("to", "the message has a channel and a person to go to", "leave one of them out")
-	}
 	switch url := conn.URL.Reveal(); {
 	case webhook && !webURL(url):
 		f.complain(aboutConn+".url", "the connection's url is not a web address", "it looks like https://hooks.slack.com/services/…")
@@ -181,8 +208,8 @@ func checkSlackConn(in engine.CheckInput, conn *slackConn, f *findings) {
 	if conn.API != "" && !webURL(conn.API) {
 		f.complain(aboutConn+".api", "the connection's api is not a web address", "leave it out for slack.com")
 	}
-	if strings.HasPrefix(conn.Token.Reveal(), "https://hooks.") {
-		f.warn(aboutConn+".token", "the connection's token is a web address", "an incoming webhook is url: env:NAME")
+	if webURL(conn.Token.Reveal()) {
+		f.warn(aboutConn+".token", "the connection's token is a web address", "xoxb-… belongs there; an incoming webhook is url: env:NAME")
 	}
 }
 
@@ -194,10 +221,14 @@ var (
 	notChannel  = regexp.MustCompile(`[^\p{Ll}\p{Lo}\p{N}_]+`)
 )
 
-// warnChannel warns of a name that no channel can have.
-func warnChannel(channel string, f *findings) {
+// checkChannel finds a person, and warns of a name that no channel can have.
+func checkChannel(channel string, f *findings) {
 	name := strings.TrimPrefix(channel, "#")
-	if (channelName.MatchString(name) && utf8.RuneCountInString(name) <= longestChannel) || slackID.MatchString(name) || strings.HasPrefix(name, "@") {
+	if strings.HasPrefix(name, "@") {
+		f.complain("channel", fmt.Sprintf("%q is a person, and no channel", excerpt([]byte(channel))), "to: maria@example.com, the address that the person has in Slack")
+		return
+	}
+	if (channelName.MatchString(name) && utf8.RuneCountInString(name) <= longestChannel) || slackID.MatchString(name) {
 		return
 	}
 	hint := "use its name as Slack shows it behind the #, or its id"

@@ -140,9 +140,20 @@ func TestCheckSlack(t *testing.T) {
 		{home, with("text", "x", "fields", []map[string]string{{"a": "b"}, {"c": "d", "e": "f"}}), "", "fields[1]: a field has one label, and this one has 2"},
 		{home, with("text", "x", "fields", slices.Repeat([]map[string]string{{"a": "b"}}, 11)), "", "fields: 11 fields, Slack takes 10"},
 		{token, with("text", "x", "to", "maria@acme.com"), "", ""},
-		{home, with("text", "x", "to", "maria@acme.com", "channel", "ops"), "", ""}, // the connection's
-		{home, with("text", "x", "to", "maria@acme.com", "channel", "vip"), "", "to: the message has a channel and a person to go to"},
-		{token, with("text", "x", "to", "maria@acme.com"), "channel", "to: the message has a channel and a person to go to"},
+		{home, with("text", "x", "to", "maria@acme.com"), "", ""},
+		{home, with("text", "x", "to", "maria@acme.com", "channel", "ops"), "", "channel: channel and to do not go together"},
+		{nil, with("text", "x", "to", "maria@acme.com", "channel", "vip"), "", "channel: channel and to do not go together"},
+		{token, with("text", "x", "to", "maria@acme.com"), "channel", "channel: channel and to do not go together"},
+		{home, with("text", ""), "", "text: the text is empty"},
+		{home, with("text", " "), "", "text: the text is empty"},
+		{home, with("text", "x", "channel", "@ana"), "", `channel: "@ana" is a person, and no channel`},
+		{home, with("react", ":white_check_mark:"), "to_message", ""},
+		{home, with("react", "+1::skin-tone-3"), "to_message", ""},
+		{home, with("react", "👍"), "to_message", `react: "👍" is no name of an emoji`},
+		{home, with("react", ":thumbs up:"), "to_message", `react: ":thumbs up:" is no name of an emoji`},
+		{home, with("react", ""), "to_message", `react: "" is no name of an emoji`},
+		{home, with("text", "x", "blocks", "a text"), "", "blocks: blocks is not a list"},
+		{&slackConn{Token: engine.NewSecret("http://hooks.example.com/x"), Channel: "ops"}, map[string]any{"text": "x"}, "", "via.token: the connection's token is a web address (warning)"},
 		{token, with("text", "x", "to", "maria"), "", `to: "maria" is no e-mail address`},
 		{hook, with("text", "x"), "update", "update: an incoming webhook cannot edit messages"},
 		{hook, with("text", "x"), "to", "to: an incoming webhook cannot write to a person"},
@@ -155,5 +166,13 @@ func TestCheckSlack(t *testing.T) {
 		if got := complaints(checkSlack(in)); got != tc.want {
 			t.Errorf("%v, dynamic %q: %s, want %s", tc.with, tc.dynamic, got, tc.want)
 		}
+	}
+}
+
+// Blocks that come with the event as a text are no list of them either.
+func TestCheckSlackBlocksText(t *testing.T) {
+	in := engine.CheckInput{With: with("text", "x"), Dynamic: map[string]bool{"blocks": true}, Text: map[string]string{"blocks": "${session.id}"}}
+	if got := complaints(checkSlack(in)); got != "blocks: blocks is not a list" {
+		t.Error(got)
 	}
 }

@@ -3,7 +3,6 @@ package actions
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/slack-go/slack"
 
@@ -22,12 +21,12 @@ func (s *slackStep) react(ctx context.Context) (engine.Result, error) {
 	if to.Channel == "" { // it may be on its way
 		return engine.Result{}, fmt.Errorf("%s: there is no message with the key %q yet", what, excerpt([]byte(s.p.ToMessage)))
 	}
-	emoji := strings.Trim(s.p.React, ":")
-	err = s.api.AddReactionContext(ctx, emoji, slack.NewRefToMessage(to.Channel, to.TS))
+	name := emoji(s.p.React)
+	err = s.api.AddReactionContext(ctx, name, slack.NewRefToMessage(to.Channel, to.TS))
 	if err != nil && !refusedWith(err, "already_reacted") {
 		return engine.Result{}, s.api.failure(ctx, what, err)
 	}
-	return s.done(posted{to.Channel, to.TS}, "reacted with :"+excerpt([]byte(emoji))+": in "+display(s.place)), nil
+	return s.done(posted{to.Channel, to.TS}, "reacted with :"+name+": in "+display(s.place)), nil
 }
 
 // edit edits the first message of the key. done is false if there is none, or

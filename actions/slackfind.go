@@ -166,7 +166,7 @@ func (s *slackStep) postedBefore(ctx context.Context, m outgoing) (res engine.Re
 			}
 		}
 		return s.sent(m, got.posted), true, nil
-	case v == findUnable && s.pos.Unsure:
+	case v == findUnable:
 		return s.unsure(m)
 	}
 	return engine.Result{}, false, nil

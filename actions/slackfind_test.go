@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -133,19 +134,60 @@ func TestSlackRootOfAFailed(t *testing.T) {
 	}
 }
 
-// An attempt that broke off may have posted, too: the next one looks first.
-func TestSlackLooksBeforeItRepeats(t *testing.T) {
-	w := newWorkspace(t, slacktest.Options{}, with("channel", "ops"))
-	if _, err := w.post(t, engine.Call{}, with("text", "before")); err != nil {
-		t.Fatal(err)
-	}
-	call := w.step(t, engine.Call{}, with("text", "x"))
-	if _, err := w.kind.Do(t.Context(), call); err != nil {
-		t.Fatal(err)
-	}
-	call.Attempt = 2
-	if res, err := w.run(t, call); err != nil || len(w.Messages()) != 2 {
-		t.Errorf("%v %q, %d messages", err, res.Note, len(w.Messages()))
+// An attempt that got no answer may have posted, too: the next one looks first,
+// and if_unsure decides where it cannot. One that was refused has posted nothing.
+func TestSlackBrokenOff(t *testing.T) {
+	blind := []string{"chat:write", "channels:read"}
+	const twice, skipped = "; an earlier attempt may have posted it too", "may have been posted by an interrupted attempt, not repeated"
+	for _, tc := range []struct {
+		about  string
+		scopes []string
+		skip   bool
+		status int // Slack answers so, and posts nothing; 0: it posts, and does not answer
+		note   string
+		n      int  // messages
+		looks  bool // in the channel
+	}{
+		{"no answer", nil, false, 0, "posted to #ops, and found there after an interruption", 1, true},
+		{"no answer, nor a scope to look", blind, false, 0, twice, 2, true},
+		{"no answer, nor a scope to look, skip", blind, true, 0, skipped, 1, true},
+		{"something broke", nil, false, 500, "posted to #ops", 1, true},
+		{"something broke, skip", blind, true, 502, skipped, 0, true},
+		{"too fast", nil, true, 429, "posted to #ops", 1, false},
+		{"too fast, nor a scope to look", blind, true, 429, "posted to #ops", 1, false},
+		{"not now", blind, true, 503, "posted to #ops", 1, false},
+		{"no connection", blind, true, -1, "posted to #ops", 1, false},
+	} {
+		breaks := tc.status == 0
+		w := newWorkspace(t, slacktest.Options{Scopes: tc.scopes, Channels: map[string]string{"ops": ""}, OnMessage: func(slacktest.Message) {
+			if breaks {
+				breaks = false
+				panic(http.ErrAbortHandler)
+			}
+		}}, with("channel", "ops"))
+		params := with("text", "x")
+		if tc.skip {
+			params["if_unsure"] = "skip"
+		}
+		call := w.step(t, engine.Call{}, params)
+		there := call.Conn
+		switch {
+		case tc.status > 0:
+			w.Refuse(1, tc.status, "")
+		case tc.status < 0:
+			call.Conn = connOf(t, w.kind, with("token", "xoxb-fake", "api", "http://127.0.0.1:1/", "channel", "ops"))
+		}
+		if _, err := w.run(t, call); err == nil || engine.IsPermanent(err) {
+			t.Fatalf("%s: %v", tc.about, err)
+		}
+		call.Attempt, call.Conn = 2, there
+		res, err := w.run(t, call)
+		if err != nil || !strings.HasSuffix(res.Note, tc.note) || len(w.Messages()) != tc.n {
+			t.Errorf("%s: %v %q, %d messages", tc.about, err, res.Note, len(w.Messages()))
+		}
+		if asked := w.Calls("conversations.history") + w.Calls("users.conversations"); (asked > 0) != tc.looks {
+			t.Errorf("%s: looked %d times", tc.about, asked)
+		}
 	}
 }
 

@@ -48,19 +48,26 @@ func (s *slackStep) post(ctx context.Context) (engine.Result, error) {
 			return res, err
 		}
 	}
-	if s.pos.Unsure || s.Attempt > 1 {
+	if s.pos.Unsure {
 		if res, done, err := s.postedBefore(ctx, m); done || err != nil {
 			return res, err
 		}
+		s.pos.Unsure = false
 	}
 	if prepared, err := s.fold(ctx, &m); prepared || err != nil {
 		return s.prepared(), err
 	}
 	at, err := s.send(ctx, &m)
 	if err != nil {
-		return engine.Result{}, err
+		return s.failed(), err
 	}
 	return s.sent(m, at), nil
+}
+
+// failed leaves whether the message may be there though sending it failed.
+func (s *slackStep) failed() engine.Result {
+	s.pos.Unsure = s.api.lost
+	return engine.Result{State: s.again().State}
 }
 
 // next is the message that is to be posted now: the root of the thread if it

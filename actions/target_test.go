@@ -30,7 +30,7 @@ func TestTargets(t *testing.T) {
 		{"billing", `{"meter":"meeting_minutes","quantity":"72"}`, nil, "meeting_minutes"},
 		{"emit", `{"name":"too-long"}`, nil, "too-long"},
 		{"log", `{"message":"x"}`, nil, "log"},
-		{"log", `{"message":"x"}`, &logConn{File: "meetings.jsonl"}, "meetings.jsonl"},
+		{"log", `{"message":"x"}`, &logConn{File: new("meetings.jsonl")}, "meetings.jsonl"},
 		{"log", `{"message":"x"}`, &logConn{}, "log"},
 		{"email", `{"to":["Ana <ana@example.com>","b@example.com"]}`, nil, "Ana <ana@example.com> and 1 more"},
 		{"email", `{}`, nil, ""},

@@ -41,6 +41,9 @@ func noAnswer(err error) string {
 	if text := notFound(err); text != "" {
 		return text
 	}
+	if wants := (*uncertifiedError)(nil); errors.As(err, &wants) {
+		return wants.Error()
+	}
 	var op *net.OpError
 	dialled := errors.As(err, &op) && op.Op == "dial"
 	var slow net.Error

@@ -104,6 +104,7 @@ type CheckInput struct {
 	Dynamic map[string]bool   // the parameters with ${…}
 	Text    map[string]string // text parameters with ${…}, as written
 	Conn    any               // nil, or a pointer to Conn's type, secrets resolved
+	Conns   map[string]any    // all connections of the action's kind, by name
 	When    []string          // the event types of the rule
 	Prices  map[string]Prices // of the rules, by meter
 }
@@ -114,6 +115,7 @@ type Complaint struct {
 	What    string // lower case, no full stop
 	Hint    string
 	Warning bool
+	Once    bool // about the server, whatever the step: said at the first one
 }
 
 // Decimal is an exact decimal number as text, such as "0.004".
@@ -202,11 +204,14 @@ type Result struct {
 	Body    json.RawMessage            // steps.ID.body: JSON
 	Headers map[string]string          // steps.ID.headers
 	Note    string                     // one line for people: "posted to #ops"
-	State   map[string]json.RawMessage // nil removes a key
+	State   map[string]json.RawMessage // nil removes a key; also kept of an attempt that failed
 	Entries []Entry
 	// Told says Note and Body anew, from the Entries as they stand in the ledger
 	// once they are charged. nil: Note and Body stand.
 	Told func(entries []Entry) (note string, body json.RawMessage) `json:"-"`
+	// Billed tells the run what became of its Entries: the store calls it in the
+	// transaction, before it writes the run. The engine sets it.
+	Billed func(entries []Entry) `json:"-"`
 	// Again: the step is not done. What it left so far in State, Entries and
 	// Folded is recorded, and Do is called once more at once, 100 times at most;
 	// this is no attempt that failed, but it counts for the pace of the lane.
@@ -292,6 +297,7 @@ type Entry struct {
 	Zone     string    `json:"zone"`             // IANA, in which these months begin
 	Before   string    `json:"before,omitempty"` // the customer's total of the meter in Period, before this entry
 	Month    string    `json:"month,omitempty"`  // the same with this entry
+	From     string    `json:"from,omitempty"`   // of one that was entered anew: the total it is charged from, see Account.Basis
 	Session  string    `json:"session"`
 	Room     string    `json:"room"`
 	Platform string    `json:"platform,omitempty"`
@@ -300,11 +306,13 @@ type Entry struct {
 	Run      string    `json:"run"`
 	Step     string    `json:"step,omitempty"` // branch and id: "then/bill"
 	Event    string    `json:"event"`
+	Happened time.Time `json:"happened,omitzero"` // what was billed: the time of the event
 	Started  time.Time `json:"started,omitzero"`
 	Ended    time.Time `json:"ended,omitzero"`
 	At       time.Time `json:"at"`
-	// Estimated: the session's end is an estimate, see Session.Estimated. A
-	// later entry with the same key that is none is posted as a correction.
+	// Estimated: the session's end is an estimate, see Session.Estimated. What a
+	// later one, or the true end, differs by is posted as a correction: see
+	// Account.Moves.
 	Estimated bool   `json:"estimated,omitempty"`
 	Version   string `json:"version,omitempty"`  // of gavel
 	Corrects  string `json:"corrects,omitempty"` // id of the entry
@@ -324,10 +332,10 @@ type Entry struct {
 	Charge func(e *Entry, before string) error `json:"-"`
 	// Correct is Charge for an entry of the kind correction or void, and for one
 	// of usage that turns out to correct another with its key (which is Estimated).
-	// e says what is right: its Quantity is what the entry should have been
-	// altogether; a void says nothing. rows are the entry that is corrected and
-	// what was posted to it so far, oldest first. Correct makes e the difference,
-	// at the prices of rows[0]; ErrNoDifference: there is none. before is the
+	// e says what is right: its Quantity is what the account should have come to
+	// altogether; a void says nothing. rows are those of the account in one
+	// currency of one customer. Correct makes e the difference, at the prices and
+	// the place of their Account.Basis; ErrNoDifference: there is none. before is the
 	// total in the period e is posted to. It sets Quantity, Price, Parts, Currency,
 	// Exponent, Rounding, Amount, Before and Month; Kind, Corrects, Period and what
 	// names the session are the store's.

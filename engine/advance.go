@@ -229,11 +229,10 @@ func (r *Run) stepRecord(state string, started time.Time, took time.Duration) St
 	}
 }
 
-// succeed records the step together with the next one, rendered. What the ledger
-// makes of entries is recorded before, for the next step to see: the attempt is
-// repeated after a crash, and finds them.
+// succeed records the step together with the next one, rendered. After entries
+// the next step is recorded by itself: it sees what the ledger made of them.
 func (a *advance) succeed(kind ActionKind, res Result, started time.Time, took time.Duration) bool {
-	r := a.run
+	r, before := a.run, *a.run
 	state := StepDone
 	if res.Unknown {
 		state = StepShadow
@@ -241,21 +240,31 @@ func (a *advance) succeed(kind ActionKind, res Result, started time.Time, took t
 	rec := r.stepRecord(state, started, took)
 	rec.Status, rec.Body, rec.Headers, rec.Note = res.Status, res.Body, res.Headers, res.Note
 	res.Kind = kind.Name
-	if len(res.Entries) > 0 {
-		got, ok := a.commit(Result{Entries: res.Entries, Kind: kind.Name})
-		if !ok {
-			return false
-		}
-		if err := got.refusal(); err != nil {
-			return a.fail(err, started, took, nil)
-		}
-		rec.enter(res, got.Entries)
-		res.Entries = nil
-	}
 	r.Steps = append(slices.Clip(r.Steps), rec)
 	a.step()
+	if len(res.Entries) == 0 {
+		a.next()
+		return a.record(res)
+	}
+	res.Billed = func(entries []Entry) { r.Steps[len(r.Steps)-1].bill(res, entries) }
+	now := a.o.Now()
+	r.State, r.Due, r.Updated = RunReady, now, now
+	if _, more, err := a.render(); err == nil && !more {
+		a.finish(now)
+	}
+	got, ok := a.commit(res)
+	if !ok {
+		return false
+	}
+	if err := got.refusal(); err != nil {
+		*r = before
+		return a.fail(err, started, took, nil)
+	}
+	if r.Finished() {
+		return true
+	}
 	a.next()
-	return a.record(res)
+	return a.record(Result{})
 }
 
 // fail records a failed attempt: it is tried again later, or the step has
@@ -274,7 +283,7 @@ func (a *advance) fail(err error, at time.Time, took time.Duration, held *Held) 
 		a.o.Log.Warn("step failed, will be tried again", "event", r.Event, "rule", r.Rule, "run", r.ID, "action", r.Call.Action,
 			"attempt", len(r.Tries), "error", err.Error(), "in", due.Sub(now).Round(time.Second).String())
 		if a.record(Result{}) && held != nil {
-			a.o.Store.SetAside(r.ID, held.Target, time.Time{}, true) // else it is in the table
+			a.o.Store.SetAside(r.ID, held.Target, time.Time{}, PutFirst) // else it is in the table
 			a.lanes.stands(held.Target)
 		}
 		return false

@@ -22,6 +22,11 @@ func (a *advance) attempt() bool {
 		return a.fail(err, now, 0, nil)
 	}
 	paced, shared := ways(kind, r.Call, conn)
+	if a.called == "" && r.Turn != "" && kind.Folds > 0 && paced.name != "" {
+		if was, goesOn := a.wasFolded(kind, now); was { // it need not come to its lane
+			return goesOn
+		}
+	}
 	turn, ok := a.enter(paced, now)
 	if !ok {
 		return false
@@ -95,7 +100,7 @@ func (a *advance) round(t *try) bool {
 		Key: r.key(), Attempt: len(r.Tries) + 1, Uncertain: uncertain,
 		Run: r.ID, Rule: r.Rule, Revision: r.Revision, Branch: r.Branch, Step: r.Call.ID, Event: a.in.Event, Session: r.Session,
 		With: r.Call.With, Via: r.Call.Via, Conn: t.conn, State: a.o.Store, Now: t.at, Billable: !a.in.Event.Test,
-		Billing: a.plan.Billing(), Accepts: a.plan.Accepts(r, a.in), Behind: a.behind(t.kind, t.turn),
+		Billing: a.plan.Billing(), Accepts: a.plan.Accepts(r, a.in), Behind: a.behind(t),
 	}
 	t.res, t.err = a.call(t.kind, call)
 	t.ended = a.o.Now()
@@ -130,6 +135,9 @@ func (a *advance) outcome(t *try) bool {
 		a.keep(StateLane, t.turn.lane.name, nil)
 	}
 	if t.err != nil {
+		for key, value := range t.res.State { // what the next attempt has to know
+			a.keep(t.kind.Name, key, value)
+		}
 		var held *Held
 		if !until.IsZero() {
 			held = &Held{Target: t.turn.lane.name, Until: until}
@@ -163,6 +171,7 @@ func ways(kind ActionKind, call *StepCall, conn any) (paced, shared way) {
 func (a *advance) enter(w way, now time.Time) (*pass, bool) {
 	r := a.run
 	v := arrival{called: a.called != "" && a.called == w.name, held: r.Held, now: now, patience: r.patience}
+	v.left = r.Created.Before(a.started) && now.Before(a.started.Add(afterStart))
 	if w.single && !a.lanes.has(w) {
 		v.paused = a.paused(w)
 	}
@@ -199,7 +208,7 @@ func (a *advance) paused(w way) time.Time {
 // wait puts the run aside without using up an attempt: in memory, or recorded.
 func (a *advance) wait(w way, s stay, now time.Time) {
 	r := a.run
-	if s.brief && a.o.Store.SetAside(r.ID, w.name, s.record, false) {
+	if s.brief && a.o.Store.SetAside(r.ID, w.name, s.record, s.put) {
 		a.lanes.waits(w, s, now)
 		return
 	}

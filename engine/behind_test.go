@@ -55,7 +55,7 @@ func TestBehind(t *testing.T) {
 			}
 			a := &advance{Engine: &Engine{o: Options{Store: q, Log: slog.New(slog.DiscardHandler)}}, work: t.Context(), run: plain(0)}
 			var got []string
-			for _, b := range a.behind(ActionKind{Name: "act", Folds: 3}, &pass{lane: &lane{aside: true}}) {
+			for _, b := range a.behind(&try{kind: ActionKind{Name: "act", Folds: 3}, turn: &pass{lane: &lane{aside: true}}}) {
 				got = append(got, strings.TrimSuffix(strings.TrimPrefix(b.Key, "run_"), ".then.0"))
 			}
 			if s := strings.Join(got, " "); s != tc.want {

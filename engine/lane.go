@@ -70,12 +70,14 @@ type lane struct {
 	back   time.Time   // it was down until then, and runs wait; zero: it was not
 	kept   bool        // the store has a pause of it, perhaps one that is over
 	full   time.Time   // when the bucket of its pace is full again
+	lines  time.Time   // until when all who come are put in line, by age
 }
 
 // arrival is a run on its way into a lane.
 type arrival struct {
 	called bool      // it had to wait, and was called
 	held   *Held     // how it had to wait
+	left   bool      // from before the start, which was just now
 	paused time.Time // until when the lane is, as the store has it; zero: it is not
 	now    time.Time
 	// patience is until when it can be put off: then it tries a target that is
@@ -97,6 +99,7 @@ type stay struct {
 	until  time.Time // at least
 	brief  bool      // it is expected to be short: nothing need be recorded
 	record time.Time // unless it takes until then
+	put    Put
 }
 
 // brief is for how long a run waits for a target that is down, or that wants a
@@ -111,7 +114,8 @@ func (l *lanes) enter(w way, v arrival) (*pass, stay) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	x := l.all[w.name]
-	if x == nil {
+	fresh := x == nil
+	if fresh {
 		x = l.add(w)
 		x.aside = v.called && v.held != nil // so may others: it was recorded before the start
 		if w.single {
@@ -119,6 +123,9 @@ func (l *lanes) enter(w way, v arrival) (*pass, stay) {
 		} else {
 			l.remember(x, v)
 		}
+	}
+	if w.single && v.left && (fresh || !v.called) {
+		x.lines = v.now.Add(linesUp)
 	}
 	x.way = w // the rules may have changed its pace
 	if v.called {
@@ -178,6 +185,9 @@ func (x *lane) stay(now time.Time) stay {
 	s := stay{down: x.down, brief: !x.opens().After(now.Add(brief))}
 	if x.until.After(now) {
 		s.until = x.until
+	}
+	if x.lines.After(now) {
+		s.put = PutByAge
 	}
 	if x.isDown() {
 		s.record = x.down.Add(brief)

@@ -14,6 +14,7 @@ const (
 	ConflictOpen      = "open"
 	ConflictKept      = "kept"      // the entry stays as it is
 	ConflictCorrected = "corrected" // the ledger says now what was proposed
+	ConflictOutdated  = "outdated"  // nobody decided: it proposed an estimate, and a later end is known
 )
 
 // Conflict is an entry that a step wanted to write where another one with its
@@ -29,6 +30,8 @@ type Conflict struct {
 	Actor    string    `json:"actor,omitempty"` // who decided
 	Reason   string    `json:"reason,omitempty"`
 	Posted   []string  `json:"posted,omitempty"` // ids of what it was corrected by
+	// Damage says why the rest cannot be read: then only what names it is known.
+	Damage string `json:"-"`
 }
 
 // Settlement is what a person makes of a conflict.
@@ -67,4 +70,12 @@ type Posting struct {
 type Posted struct {
 	Entries []Entry `json:"entries"`
 	Again   bool    `json:"again,omitempty"` // they were there already
+}
+
+// bill puts what the ledger has made of a step's entries into its record.
+func (s *StepRecord) bill(res Result, entries []Entry) {
+	s.Before, s.Month = entries[0].Before, entries[0].Month
+	if res.Told != nil {
+		s.Note, s.Body = res.Told(entries)
+	}
 }

@@ -13,6 +13,15 @@ const StateLane = "lane"
 // not come.
 const lateComer = 2 * time.Second
 
+// Runs that a start finds unfinished come to a lane for one at a time in any
+// order, for many workers go on with them. So for a moment nobody enters: who
+// comes is put in line by age, and the first is called when none has come for
+// linesUp. What comes later than afterStart stands at the end.
+const (
+	linesUp    = 250 * time.Millisecond
+	afterStart = 10 * time.Second
+)
+
 // token is when the next attempt may begin: a lane has a bucket that holds burst
 // attempts, into which one falls every so often.
 func (x *lane) token() time.Time {
@@ -35,7 +44,7 @@ type keptPause struct {
 }
 
 // opens is when somebody may enter again, if there is room; in the past: now.
-func (x *lane) opens() time.Time { return latest(x.until, x.token()) }
+func (x *lane) opens() time.Time { return latest(latest(x.until, x.token()), x.lines) }
 
 // has reports whether a lane is in memory: what the store keeps of it need not
 // be read.

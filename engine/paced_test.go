@@ -310,6 +310,30 @@ func TestPaceIsSeen(t *testing.T) {
 	})
 }
 
+// What an attempt leaves is kept though it failed.
+func TestStateOfFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newChannel(t, engine.Lane{}, 0)
+		left := ""
+		x.send = func(c engine.Call) (engine.Result, error) {
+			if c.Attempt == 1 {
+				return engine.Result{State: map[string]json.RawMessage{c.Key: json.RawMessage(`"unsure"`)}}, errNow
+			}
+			text, err := c.State.ActionState(context.Background(), "act", c.Key)
+			left = string(text)
+			return engine.Result{}, err
+		}
+		stop := x.start()
+		x.says(1)
+		pass(time.Minute)
+		synctest.Wait()
+		if left != `"unsure"` {
+			t.Errorf("left %q", left)
+		}
+		stop()
+	})
+}
+
 // An action that asks to be called again sees what it left, and has failed at
 // nothing.
 func TestAgain(t *testing.T) {

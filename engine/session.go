@@ -23,7 +23,7 @@ import (
 //	a join after the end               the person was seen, and not there
 //	any other fact after the end       is kept; the end stays
 //	ended without started              ended; the duration is unknown
-//	several ends                       the earliest holds
+//	several ends                       the earliest holds; one that moves it is no repeat
 //	an end before the start            the duration is unknown, never negative
 //	one person on two devices          one head, and time counts once
 //	two people with one connection id  two heads: a connection belongs to its person
@@ -144,8 +144,9 @@ func (s *SessionState) foldSent(ev *Event) (repeat bool, touched []*Person) {
 		s.MediaSeen = earliest(s.MediaSeen, ev.Received)
 		s.reckon(ev.Received, func() { s.MediaEnd = earliest(s.MediaEnd, ev.Time) })
 	case SessionEnded:
-		repeat = s.Over || !s.Promoted.IsZero()
+		was, over := s.End.At, s.Over
 		s.reckon(ev.Received, func() { s.foldEnd(ev) })
+		repeat = !s.Promoted.IsZero() || over && s.End.At.Equal(was)
 	case ParticipantJoined, ParticipantLeft, ParticipantRole, TrackPublished, TrackUnpublished:
 		if p, known := s.foldPerson(ev); p != nil {
 			touched = []*Person{p}

@@ -127,6 +127,7 @@ func TestFoldRepeat(t *testing.T) {
 		repeat bool
 	}{
 		{"second end", ev(SessionEnded, 10), ev(SessionEnded, 20), true},
+		{"second, earlier end", ev(SessionEnded, 20), ev(SessionEnded, 10), false},
 		{"second start", ev(SessionStarted, 10), ev(SessionStarted, 10), true},
 		{"connection already present", ev(ParticipantJoined, 10, who("a", "1")), ev(ParticipantJoined, 11, who("a", "1")), true},
 		{"second device", ev(ParticipantJoined, 10, who("a", "1")), ev(ParticipantJoined, 11, who("a", "2")), false},

@@ -65,6 +65,15 @@ type Recorded struct {
 	Refused error
 }
 
+// Put is where a run that is set aside is put.
+type Put int
+
+const (
+	PutLast  Put = iota // behind the others; before them if it was called for the target
+	PutFirst            // before the others
+	PutByAge            // behind those that were made before it
+)
+
 // Store keeps everything. Its methods are safe for concurrent use. Each
 // returns only after its transaction is on disk, or with an error that wraps
 // ErrUnavailable when the queue is full or the disk refuses.
@@ -92,11 +101,10 @@ type Store interface {
 	Dispatch(ctx context.Context, workers int, advance func(context.Context, Due)) error
 	// SetAside keeps a run that advance was given, and that is as it was recorded
 	// last, until Call calls for the target, or until a time (zero: none): the
-	// last advance does with it. It waits behind the others, before them if it
-	// was called for the target, or with first. It writes nothing: after a crash
-	// the run can go on at once. False if too many wait already, or others were
-	// recorded as Held: so is this one to be, behind them.
-	SetAside(runID, target string, until time.Time, first bool) bool
+	// last advance does with it. It waits where put says. It writes nothing: after
+	// a crash the run can go on at once. False if too many wait already, or others
+	// were recorded as Held: so is this one to be, behind them.
+	SetAside(runID, target string, until time.Time, put Put) bool
 	// Limit has the runs set aside for a target without a time wait until then
 	// at most.
 	Limit(target string, until time.Time)
@@ -107,6 +115,9 @@ type Store interface {
 	// order, as they were recorded last: at most so many, and none at all if
 	// fewer than least wait.
 	Waiting(ctx context.Context, target string, least, most int) ([]*Run, error)
+	// Queued are the runs that wait for the turn of a run, oldest first: at most
+	// so many, and none at all if fewer than least wait, or it has given it up.
+	Queued(ctx context.Context, runID string, least, most int) ([]*Run, error)
 	// Place says for which target a run was set aside, and how many others go
 	// before it; "" if it was not.
 	Place(runID string) (target string, before int)
@@ -203,7 +214,7 @@ type Query struct {
 	Tenant    string // of entries and conflicts, as what follows
 	Customer  string
 	Meter     string
-	Period    string // month that entries are posted to
+	Period    string // month that entries are posted to, or the first and the last: 2026-09..2026-11
 	Since     time.Time
 	After     string // only rows newer than this id, oldest first: for tail
 	Cursor    string

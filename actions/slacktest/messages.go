@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 )
+
+var emojiName = regexp.MustCompile(`^[a-z0-9_+'-]+(::skin-tone-[2-6])?$`)
 
 const (
 	maxText     = 40_000
@@ -65,7 +67,7 @@ func (s *Server) react(args url.Values) reply {
 	switch {
 	case m == nil:
 		return s.missing(args.Get("channel"))
-	case name == "" || strings.ContainsAny(name, ": "):
+	case !emojiName.MatchString(name):
 		return refused("invalid_name")
 	case slices.Contains(m.Reactions, name):
 		return refused("already_reacted")

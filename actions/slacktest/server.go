@@ -1,6 +1,7 @@
 package slacktest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,6 +20,8 @@ import (
 type Options struct {
 	// Token is the only bot token accepted; "": any.
 	Token string
+	// Bot is the name of the bot; "": gavel.
+	Bot string
 	// Scopes are those of the token; nil: all there are.
 	Scopes []string
 	// Channels are the channels that exist, by name or id, each with "" or
@@ -300,5 +303,5 @@ func answer(w http.ResponseWriter, v reply) {
 
 // https://docs.slack.dev/reference/methods/auth.test
 func (s *Server) authTest(url.Values) reply {
-	return reply{"ok": true, "team": "Fake", "team_id": "T00000000", "user": "gavel", "user_id": "U00000000", "bot_id": "B00000000"}
+	return reply{"ok": true, "team": "Fake", "team_id": "T00000000", "user": cmp.Or(s.o.Bot, "gavel"), "user_id": "U00000000", "bot_id": "B00000000"}
 }

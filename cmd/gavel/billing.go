@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -31,6 +32,7 @@ func (a *app) billingCmd() *cobra.Command {
 type months struct {
 	month, by *string
 	tenant    *string
+	all       *bool // nil: there is no such flag
 }
 
 // monthFlags are the flags for them.
@@ -45,40 +47,36 @@ func monthFlags(cmd *cobra.Command) months {
 // monthForm is a month as it is written.
 var monthForm = regexp.MustCompile(`^\d{4}-(?:0[1-9]|1[0-2])$`)
 
-// maxMonths bounds a range.
-const maxMonths = 120
-
-// list are the months meant, in order.
-func (m months) list(now time.Time) ([]string, error) {
+// query is what the flags ask for.
+func (m months) query(now time.Time) (web.UsageQuery, error) {
+	q := web.UsageQuery{Tenant: *m.tenant}
 	if !slices.Contains([]string{"period", "service"}, *m.by) {
-		return nil, fail(exitUsage, fmt.Errorf("--by cannot be %q", *m.by), "there are: period, service")
+		return q, fail(exitUsage, fmt.Errorf("--by cannot be %q", *m.by), "there are: period, service")
 	}
-	if *m.month == "" {
-		return []string{now.Format("2006-01")}, nil
-	}
-	first, last, ranged := strings.Cut(*m.month, "..")
-	if !ranged {
-		last = first
-	}
-	var all []string
-	if monthForm.MatchString(first) && monthForm.MatchString(last) {
-		for t, _ := time.Parse("2006-01", first); t.Format("2006-01") <= last && len(all) <= maxMonths; t = t.AddDate(0, 1, 0) {
-			all = append(all, t.Format("2006-01"))
+	text := *m.month
+	switch {
+	case m.all != nil && *m.all && text != "":
+		return q, fail(exitUsage, errors.New("--all and --month exclude one another"), "leave one of them out")
+	case m.all != nil && *m.all:
+		text = "0000-01..9999-12"
+	case text == "":
+		text = now.Format("2006-01")
+	default:
+		first, last, ranged := strings.Cut(text, "..")
+		if !monthForm.MatchString(first) || ranged && (!monthForm.MatchString(last) || first > last) {
+			return q, fail(exitUsage, fmt.Errorf("--month cannot be %q", text), "write it like 2026-11, or 2026-09..2026-11")
 		}
 	}
-	switch {
-	case len(all) == 0:
-		return nil, fail(exitUsage, fmt.Errorf("--month cannot be %q", *m.month), "write it like 2026-11, or 2026-09..2026-11")
-	case len(all) > maxMonths:
-		return nil, fail(exitUsage, fmt.Errorf("--month %s are more than %d months", *m.month, maxMonths), "ask for them in parts")
+	if q.Period = text; *m.by == "service" {
+		q.Period, q.Service = "", text
 	}
-	return all, nil
+	return q, nil
 }
 
-// entries yields what stands in the ledger for the months, each in the order in
-// which it was written.
+// entries yields what stands in the ledger for the months, as it was at one moment
+// and in the order in which it was written.
 func (a *app) entries(ctx context.Context, m months, yield func(engine.Entry) error) error {
-	all, err := m.list(a.now().In(a.zone))
+	q, err := m.query(a.now().In(a.zone))
 	if err != nil {
 		return err
 	}
@@ -87,14 +85,5 @@ func (a *app) entries(ctx context.Context, m months, yield func(engine.Entry) er
 		return err
 	}
 	defer c.close()
-	for _, month := range all {
-		q := web.UsageQuery{Period: month, Tenant: *m.tenant}
-		if *m.by == "service" {
-			q.Period, q.Service = "", month
-		}
-		if err := c.Usage(ctx, q, yield); err != nil {
-			return answered(err)
-		}
-	}
-	return nil
+	return answered(c.Usage(ctx, q, yield))
 }

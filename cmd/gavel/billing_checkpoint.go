@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/gavelhq/gavel/engine/store"
@@ -36,7 +37,11 @@ Give the public one, and the checkpoints, to whoever is to be convinced.`,
 				err = writeKey(args[0], private)
 			}
 			if err != nil {
-				return fail(exitFindings, fmt.Errorf("make a key: %w", err), "an existing file is never replaced")
+				hint := "name a file in a folder that you may write to"
+				if errors.Is(err, fs.ErrExist) {
+					hint = "an existing file is never replaced"
+				}
+				return fail(exitFindings, fmt.Errorf("make a key: %w", err), hint)
 			}
 			text, err := publicText(public)
 			if err != nil {
@@ -98,6 +103,9 @@ type refusedCheckpoint struct {
 	File string `json:"file"`
 	Line int    `json:"line"`
 	What string `json:"what"`
+	// Torn: it is the last line, and its end was never written. Nobody has done
+	// anything: the server mends it when it starts.
+	Torn bool `json:"torn,omitempty"`
 }
 
 // maxCheckpoint bounds a line.
@@ -108,27 +116,50 @@ const maxCheckpoint = 64 << 10
 func readCheckpoints(in io.Reader, file string, keys []ed25519.PublicKey) (good []store.Checkpoint, refused []refusedCheckpoint, err error) {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(make([]byte, 0, 4096), maxCheckpoint)
+	lines.Split(scanEnds)
 	for n := 1; lines.Scan(); n++ {
 		text := bytes.TrimSpace(lines.Bytes())
 		if len(text) == 0 {
 			continue
 		}
-		var c store.Checkpoint
-		dec := json.NewDecoder(bytes.NewReader(text))
-		dec.DisallowUnknownFields() // what is not signed says nothing
-		if dec.Decode(&c) != nil || dec.More() {
-			refused = append(refused, refusedCheckpoint{file, n, "it is no checkpoint"})
+		c, is := checkpointOf(text)
+		switch ended := bytes.HasSuffix(lines.Bytes(), []byte{'\n'}); {
+		case !is && !ended:
+			refused = append(refused, refusedCheckpoint{file, n, "it breaks off: it was never written to its end", true})
+			continue
+		case !is:
+			refused = append(refused, refusedCheckpoint{file, n, "it is no checkpoint", false})
 			continue
 		}
 		if len(keys) > 0 {
 			if err := c.Verify(keys...); err != nil {
-				refused = append(refused, refusedCheckpoint{file, n, err.Error()})
+				refused = append(refused, refusedCheckpoint{file, n, err.Error(), false})
 				continue
 			}
 		}
 		good = append(good, c)
 	}
 	return good, refused, lines.Err()
+}
+
+// checkpointOf reads a line.
+func checkpointOf(text []byte) (c store.Checkpoint, is bool) {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields() // what is not signed says nothing
+	err := dec.Decode(&c)
+	return c, err == nil && !dec.More()
+}
+
+// scanEnds is bufio.ScanLines, but leaves the ends of lines: without one, a line
+// breaks off.
+func scanEnds(data []byte, atEOF bool) (advance int, token []byte, err error) {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return i + 1, data[:i+1], nil
+	}
+	if atEOF && len(data) > 0 {
+		return len(data), data, nil
+	}
+	return 0, nil, nil
 }
 
 // openCheckpoints is a file of checkpoints, or standard input.

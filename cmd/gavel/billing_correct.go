@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gavelhq/gavel/engine"
 	"github.com/gavelhq/gavel/engine/web"
@@ -21,7 +22,8 @@ func (a *app) billingCorrectCmd() *cobra.Command {
 difference, who posted it and why. What was billed is the sum of both. Say what
 there should have been altogether, not the difference.
 
-A quantity is charged by the prices that the entry was charged by. With an amount,
+A quantity is charged by the prices that the entry is charged by now: those of the
+last conflict that was corrected, else its own. With an amount,
 the quantity stays and only what it comes to is another. What is so already is not
 posted again. If the month is closed, the correction is posted to the first open one.`,
 		Example: `  gavel billing correct ent_01K9F2M7 --quantity 60 --reason "the host forgot to hang up"
@@ -111,6 +113,9 @@ func entryText(e engine.Entry) string {
 func (a *app) askLedger(ctx context.Context, path string, ask web.LedgerRequest, v any) error {
 	if strings.TrimSpace(ask.Reason) == "" {
 		return fail(exitUsage, errors.New("--reason is missing"), "say why: it is kept with the entry for good")
+	}
+	if n := utf8.RuneCountInString(ask.Reason); n > web.MaxReason {
+		return fail(exitUsage, fmt.Errorf("a --reason of %d characters is too long", n), fmt.Sprintf("at most %d: name a document", web.MaxReason))
 	}
 	ask.Request = ulid.Make().String()
 	var err error

@@ -26,12 +26,15 @@ func usageKey(e engine.Entry) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// happened is when what was billed was over.
+// happened is when what was billed was over. Entries of older versions do not say
+// it of what is no session: then it is when they were written.
 func happened(e engine.Entry) time.Time {
-	if e.Ended.IsZero() {
-		return e.At.UTC()
+	for _, t := range []time.Time{e.Ended, e.Happened} {
+		if !t.IsZero() {
+			return t.UTC()
+		}
 	}
-	return e.Ended.UTC()
+	return e.At.UTC()
 }
 
 // cloudEvents writes CloudEvents in the structured JSON form, one per line.

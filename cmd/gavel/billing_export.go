@@ -29,11 +29,13 @@ are for, which is another one if that was closed.
                sent as one is named on standard error`,
 		Example: `  gavel billing export --month 2026-11 -o csv > november.csv
   gavel billing export --month 2026-09..2026-11 -o jsonl
-  gavel billing export --month 2026-11 -o stripe > events.jsonl`,
+  gavel billing export --month 2026-11 -o stripe > events.jsonl
+  gavel billing export --all -o jsonl --data backup.db`,
 		Args:        cobra.NoArgs,
 		Annotations: map[string]string{"formats": "csv,jsonl,cloudevents,stripe"},
 	}
 	m := monthFlags(cmd)
+	m.all = cmd.Flags().Bool("all", false, "all months that there are")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		out := a.ledgerWriter()
 		if err := a.entries(cmd.Context(), m, out.entry); err != nil {
@@ -119,6 +121,7 @@ func ledgerColumns() []ledgerColumn {
 		own("at", func(e E) string { return exact(e.At) }),
 		text("version", func(e E) string { return e.Version }),
 		own("hash", func(e E) string { return e.Hash }),
+		own("happened", func(e E) string { return exact(e.Happened) }),
 	}
 }
 

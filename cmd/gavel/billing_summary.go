@@ -17,7 +17,8 @@ func (a *app) billingSummaryCmd() *cobra.Command {
 		Use:   "summary",
 		Short: "sum up the entries of a month, exactly",
 		Long: `Adds up quantities by meter and amounts by currency. Corrections and voids are
-part of the sums: they are what the customer owes.
+part of the sums: they are what the customer owes. Tenants are never added up: if
+there are several, each has lines of its own.
 
 A month is the one that entries are posted to; --by service takes the month that
 they are for.`,
@@ -28,7 +29,7 @@ they are for.`,
 		Annotations: map[string]string{"formats": "table,json,jsonl,csv"},
 	}
 	m := monthFlags(cmd)
-	groups := cmd.Flags().StringSlice("group", []string{"customer"}, "one line for each `customer`, room, platform, month or meter, or for each combination of several")
+	groups := cmd.Flags().StringSlice("group", []string{"customer"}, "one line for each `customer`, tenant, room, platform, month or meter, or for each combination of several")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return a.billingSummary(cmd.Context(), m, *groups)
 	}
@@ -37,6 +38,7 @@ they are for.`,
 
 // summaryLine is what one group has of a meter, in one currency.
 type summaryLine struct {
+	Tenant      string `json:"tenant,omitempty"`
 	Customer    string `json:"customer,omitempty"`
 	Room        string `json:"room,omitempty"`
 	Platform    string `json:"platform,omitempty"`
@@ -53,7 +55,7 @@ type summaryLine struct {
 
 // compare orders lines by what they are of.
 func (l summaryLine) compare(o summaryLine) int {
-	return cmp.Or(cmp.Compare(l.Month, o.Month), cmp.Compare(l.Customer, o.Customer), cmp.Compare(l.Platform, o.Platform),
+	return cmp.Or(cmp.Compare(l.Tenant, o.Tenant), cmp.Compare(l.Month, o.Month), cmp.Compare(l.Customer, o.Customer), cmp.Compare(l.Platform, o.Platform),
 		cmp.Compare(l.Room, o.Room), cmp.Compare(l.Meter, o.Meter), cmp.Compare(l.Currency, o.Currency))
 }
 
@@ -67,6 +69,7 @@ type summaryGroup struct {
 func summaryGroups() []summaryGroup {
 	type E = engine.Entry
 	return []summaryGroup{
+		byTenant(),
 		{"month", func(e E, byService bool) string {
 			if byService {
 				return e.Service
@@ -78,6 +81,10 @@ func summaryGroups() []summaryGroup {
 		{"room", func(e E, _ bool) string { return e.Room }, func(l *summaryLine) *string { return &l.Room }},
 		{"meter", func(e E, _ bool) string { return e.Meter }, func(l *summaryLine) *string { return &l.Meter }},
 	}
+}
+
+func byTenant() summaryGroup {
+	return summaryGroup{"tenant", func(e engine.Entry, _ bool) string { return e.Tenant }, func(l *summaryLine) *string { return &l.Tenant }}
 }
 
 // chosen are the groups with these names, in their own order.
@@ -100,12 +107,17 @@ func (a *app) billingSummary(ctx context.Context, m months, names []string) erro
 	if err != nil {
 		return err
 	}
+	if !slices.Contains(names, "tenant") {
+		groups = append([]summaryGroup{byTenant()}, groups...)
+	}
+	tenants := map[string]bool{}
 	sums := map[summaryLine]*actions.Sum{}
 	var total actions.Sum
 	err = a.entries(ctx, m, func(e engine.Entry) error {
 		if e.Kind == engine.EntryClose {
 			return nil
 		}
+		tenants[e.Tenant] = true
 		line := summaryLine{Meter: e.Meter, Currency: e.Currency}
 		for _, g := range groups {
 			*g.in(&line) = g.of(e, *m.by == "service")
@@ -113,16 +125,22 @@ func (a *app) billingSummary(ctx context.Context, m months, names []string) erro
 		if sums[line] == nil {
 			sums[line] = &actions.Sum{}
 		}
-		if err := total.Add(e); err != nil {
-			return err
+		if err := cmp.Or(total.Add(e), sums[line].Add(e)); err != nil {
+			return fail(exitFindings, fmt.Errorf("entry %s cannot be added up: %w", e.ID, err), "gavel billing verify says what is wrong with the ledger")
 		}
-		return sums[line].Add(e)
+		return nil
 	})
 	if err != nil {
 		return err
 	}
+	if len(tenants) < 2 && !slices.Contains(names, "tenant") {
+		groups = groups[1:]
+	}
 	lines := []summaryLine{}
 	for line, sum := range sums {
+		if !slices.ContainsFunc(groups, func(g summaryGroup) bool { return g.name == "tenant" }) {
+			line.Tenant = "" // there is one
+		}
 		line.Quantity, line.Entries, line.Corrections = sum.Quantity(), sum.Entries, sum.Corrections
 		for _, money := range sum.Amounts() {
 			line.Amount, line.Minor, line.Exponent = money.Amount, money.Minor, &money.Exponent

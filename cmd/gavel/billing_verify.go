@@ -83,24 +83,50 @@ func (a *app) verifyLedger(ctx context.Context, file string, checkpoints, keyFil
 	} else {
 		a.printVerified(v, len(known))
 	}
-	if n := v.Found + len(v.Refused); err == nil && n > 0 {
-		return fail(exitFindings, errors.New(count(n, "finding")), "another program changed the ledger: keep a copy of the folder, and compare gavel billing export with that of a backup")
+	if err != nil {
+		return err
 	}
-	return err
+	return v.failure(len(checkpoints) > 0 && len(known) == 0)
+}
+
+// failure is how the command ends. none: there should have been checkpoints.
+func (v verified) failure(none bool) error {
+	refused := 0
+	for _, r := range v.Refused {
+		if !r.Torn {
+			refused++
+		}
+	}
+	switch found := errors.New(count(v.Found+refused, "finding")); {
+	case v.Found > 0:
+		return fail(exitFindings, found, "another program changed the ledger: keep a copy of the folder, and compare gavel billing export with that of a backup")
+	case refused > 0:
+		return fail(exitFindings, found, "the ledger is not the matter: get these checkpoints again from where they are kept, and name every key that has signed some")
+	case none:
+		return fail(exitFindings, errors.New("no checkpoint was read"), "the files named by --checkpoint hold none: get them from where checkpoints are kept")
+	}
+	return nil
 }
 
 func (a *app) printVerified(v verified, known int) {
 	for _, f := range v.Findings {
-		where := fmt.Sprintf("%s, number %d", cleanCell(f.Tenant), f.Number)
-		if f.Entry != "" {
-			where += " (" + cleanCell(f.Entry) + ")"
+		where := ""
+		if f.Tenant != "" || f.Number != 0 { // else the file is meant
+			where = fmt.Sprintf("%s, number %d: ", cleanCell(f.Tenant), f.Number)
 		}
-		a.printLine(a.out, "%s %s: %s", a.bad(), where, cleanCell(f.What))
+		if f.Entry != "" {
+			where = fmt.Sprintf("%s, number %d (%s): ", cleanCell(f.Tenant), f.Number, cleanCell(f.Entry))
+		}
+		a.printLine(a.out, "%s %s%s", a.bad(), where, cleanCell(f.What))
 	}
 	if more := v.Found - len(v.Findings); more > 0 {
 		a.printLine(a.out, "  and %s", count(more, "finding")+" more")
 	}
 	for _, r := range v.Refused {
+		if r.Torn {
+			a.say("%s, line %d: %s", r.File, r.Line, r.What)
+			continue
+		}
 		a.printLine(a.out, "%s %s, line %d: %s", a.bad(), r.File, r.Line, cleanCell(r.What))
 	}
 	text := fmt.Sprintf("%s in %s", count(int(v.Entries), "entry"), count(len(v.Chains), "chain"))
@@ -112,7 +138,25 @@ func (a *app) printVerified(v verified, known int) {
 		text += fmt.Sprintf(", %d of %d checkpoints stand", v.Checkpoints, known)
 	}
 	a.printLine(a.out, "%s %s is as it was written: %s", a.ok(), v.File, text)
+	a.sayCoverage(v.Coverage)
 	if known == 0 {
 		a.say("without checkpoints from outside it cannot be seen if somebody computed the ledger anew or cut off its end: see --checkpoint")
+	}
+}
+
+// sayCoverage names what is behind the last checkpoints: only the chain itself
+// speaks for it.
+func (a *app) sayCoverage(all []store.Coverage) {
+	for _, c := range all {
+		left := fmt.Sprintf("numbers %d to %d are not covered", c.Signed+1, c.Last)
+		if c.Signed+1 == c.Last {
+			left = fmt.Sprintf("number %d is not covered", c.Last)
+		}
+		switch {
+		case c.Signed == 0 && c.Last > 0:
+			a.say("%s has no checkpoint: %s", cleanCell(c.Tenant), left)
+		case c.Signed < c.Last:
+			a.say("%s: last checkpoint: number %d of %d; %s", cleanCell(c.Tenant), c.Signed, c.Last, left)
+		}
 	}
 }

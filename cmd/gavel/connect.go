@@ -23,6 +23,9 @@ func (a *app) socketPath() string { return filepath.Join(a.dataDir, "gavel.sock"
 // logDir is where the files of log steps are.
 func (a *app) logDir() string { return filepath.Join(a.dataDir, "logs") }
 
+// execDir is where the programs of exec steps have their working folders.
+func (a *app) execDir() string { return filepath.Join(a.dataDir, "exec") }
+
 // connection is the API as a command sees it.
 type connection struct {
 	*web.Client
@@ -53,7 +56,7 @@ func (a *app) connectServer() (*connection, error) {
 	path := a.socketPath()
 	probe, err := net.DialTimeout("unix", path, 5*time.Second)
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTDIR): // the latter: --data is a file
 		return nil, errNoServer
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fail(exitUnreachable, fmt.Errorf("%s belongs to another user", path), "run this as the user of the server, such as: sudo -u gavel gavel …")

@@ -38,7 +38,7 @@ func TestDocumentedRules(t *testing.T) {
 	}
 	programs := t.TempDir() // those that the pages speak of
 	for _, name := range []string{"archive", "door-light"} {
-		if err := os.WriteFile(filepath.Join(programs, name), nil, 0o755); err != nil {
+		if err := os.WriteFile(filepath.Join(programs, name), []byte("#!/bin/sh\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}

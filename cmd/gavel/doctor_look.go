@@ -40,8 +40,16 @@ func (d *doctor) lookAtStatus(st web.Status) {
 	}
 	if st.Store != nil {
 		d.lookAtDisk(st.Store.Size, st.Store.Schema)
+		d.lookAtLedger(*st.Store)
 	}
 	d.add("server", "", web.FindingOK, fmt.Sprintf("%s, %s since %s", st.Version, st.State, d.app.clock(st.Started)), "")
+}
+
+// lookAtLedger says what a person has to decide.
+func (d *doctor) lookAtLedger(st engine.Stats) {
+	if st.Conflicts > 0 {
+		d.add("ledger", "", web.FindingWarning, count(int(st.Conflicts), "conflict")+" in the ledger for a person to decide", "gavel billing conflicts")
+	}
 }
 
 // lookAtStore looks at the store of a server that does not run. It reports
@@ -63,7 +71,10 @@ func (d *doctor) lookAtStore(ctx context.Context) bool {
 		d.add("store", "", web.FindingUnknown, err.Error(), "")
 		return false
 	}
-	r.Close()
+	defer r.Close()
+	if st, err := r.Stats(ctx); err == nil { // else what follows says it
+		d.lookAtLedger(st)
+	}
 	return true
 }
 

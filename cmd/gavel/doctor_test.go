@@ -130,3 +130,17 @@ func TestPrintFindings(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
 	}
 }
+
+func TestDoctorLedger(t *testing.T) {
+	for n, want := range map[int64]string{
+		0: "",
+		1: "warning ledger: 1 conflict in the ledger for a person to decide (gavel billing conflicts)",
+		2: "warning ledger: 2 conflicts in the ledger for a person to decide (gavel billing conflicts)",
+	} {
+		d := &doctor{}
+		d.lookAtLedger(engine.Stats{Conflicts: n})
+		if got := findingsText(d.found); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

@@ -33,9 +33,12 @@ func (a *app) probe(ctx context.Context, ask web.ProbeRequest, allowed actions.O
 	}
 	allowed.Now, allowed.Version = a.now, version
 	acts := actions.Builtin(allowed)
-	set, _, err := a.readRules(a.newLoader(a.rulesFile(), a.platforms(), acts, false))
+	set, err := a.readBriefly(a.newLoader(a.rulesFile(), a.platforms(), acts, false))
 	if err != nil {
 		return nil, err
+	}
+	if ask.Send {
+		return sendSlackTest(ctx, acts, set.Connections(), ask, a.now())
 	}
 	return probeAll(ctx, acts, set.Connections(), ask), nil
 }
@@ -45,7 +48,15 @@ func (s *service) Probe(ctx context.Context, ask web.ProbeRequest) []web.Finding
 	s.mu.Lock()
 	set := s.set
 	s.mu.Unlock()
-	return probeAll(ctx, s.actions, set.Connections(), ask)
+	if !ask.Send {
+		return probeAll(ctx, s.actions, set.Connections(), ask)
+	}
+	found, err := sendSlackTest(ctx, s.actions, set.Connections(), ask, s.app.now())
+	var f *failure
+	if errors.As(err, &f) {
+		return []web.Finding{{Kind: slackKind, State: web.FindingFailed, What: f.Error(), Hint: f.hint}}
+	}
+	return found
 }
 
 // probeAll tries the connections that ask names, several at once, and has their

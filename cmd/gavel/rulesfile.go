@@ -159,6 +159,23 @@ func (a *app) readRules(l *rulesLoader) (*rules.Set, engine.Problems, error) {
 	return set, problems, nil
 }
 
+// readBriefly loads the rules. Errors are printed, and how many warnings there
+// are: the rules are not what was asked about.
+func (a *app) readBriefly(l *rulesLoader) (*rules.Set, error) {
+	set, problems, err := l.load()
+	if err != nil {
+		return nil, fail(exitUnreadable, err, "name the file or folder with --rules")
+	}
+	if set != nil {
+		if len(problems) > 0 {
+			fmt.Fprintf(a.err, "%s: gavel validate shows them\n", count(len(problems), "warning"))
+		}
+		return set, nil
+	}
+	a.printProblems(a.err, slices.DeleteFunc(problems, func(p engine.Problem) bool { return p.Warning }))
+	return nil, fail(exitFindings, fmt.Errorf("%s in %s", countProblems(problems), l.path), "")
+}
+
 // readWithoutSecrets loads rules of which nothing is sent with a secret. Errors
 // are printed, and their warnings are not: the rules are not what was asked about.
 func (a *app) readWithoutSecrets(path string, kinds []engine.PlatformKind, acts []engine.ActionKind) (*rules.Set, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -159,6 +160,9 @@ func (a *app) runsShowCmd() *cobra.Command {
   gavel runs show 01K9F2M7 -o json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == "" {
+				return noID("run", "gavel runs list")
+			}
 			c, err := a.connect(cmd.Context())
 			if err != nil {
 				return err
@@ -310,8 +314,18 @@ func (a *app) printStep(s web.Step) {
 		fmt.Fprintf(a.out, "      attempt %d  %s  %s\n", i+1, a.clock(t.At), cleanCell(t.Error))
 	}
 	if len(s.With) > 0 && s.State != engine.StepSkipped {
-		fmt.Fprintf(a.out, "      %s\n", a.paint(a.out, faint, cut(cleanCell(compact(s.With)), 160)))
+		fmt.Fprintf(a.out, "      %s\n", a.paint(a.out, faint, cut(cleanCell(shownWith(s)), 160)))
 	}
+}
+
+// shownWith are the parameters of a step for people. Those of exec hold a mark
+// before each dash that was inserted.
+func shownWith(s web.Step) string {
+	text := compact(s.With)
+	if s.Action == "exec" {
+		text = strings.ReplaceAll(text, `\u0000-`, "-")
+	}
+	return text
 }
 
 func (a *app) runsRetryCmd() *cobra.Command {
@@ -332,6 +346,9 @@ it does not wait for other runs of its rule and session.`,
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if *failed == (len(args) > 0) {
 			return errors.New("give ids, or --failed")
+		}
+		if slices.Contains(args, "") {
+			return noID("run", "gavel runs list --failed")
 		}
 		return nil
 	}
@@ -404,6 +421,12 @@ func (a *app) answersYes(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// noID is the failure of a command whose ID is an empty argument: a variable of
+// a script that is not set.
+func noID(what, list string) error {
+	return fail(exitUsage, fmt.Errorf("the ID of the %s is empty", what), list+" shows them")
 }
 
 func (a *app) retry(cmd *cobra.Command, c *connection, ids []string) error {

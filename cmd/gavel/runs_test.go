@@ -124,3 +124,13 @@ func TestHeldReason(t *testing.T) {
 		}
 	}
 }
+
+// Marks of exec are not for people; what other actions got is as it is.
+func TestShownParameters(t *testing.T) {
+	with := []byte(`{"args": ["-x", "\u0000-rf"]}`)
+	for action, want := range map[string]string{"exec": `{"args": ["-x", "-rf"]}`, "http": string(with)} {
+		if got := shownWith(web.Step{Action: action, With: with}); got != want {
+			t.Errorf("%s: %s", action, got)
+		}
+	}
+}

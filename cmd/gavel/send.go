@@ -310,7 +310,7 @@ func (s *sender) deliver(ctx context.Context, signed engine.Request) (bool, erro
 		return false, err
 	}
 	req.Header = signed.Header.Clone()
-	if !s.structured() {
+	if !s.structured() && !s.quiet {
 		fmt.Fprintf(s.out, "%s POST %s   %s\n", s.mark("→", "->"), s.url, cleanCell(s.shownHeaders(signed.Header)))
 	}
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -371,6 +371,9 @@ func (s *sender) report(ctx context.Context, res *http.Response, took web.Durati
 	}
 	if s.structured() {
 		return s.printJSONLine(sent{s.url, res.StatusCode, took, event})
+	}
+	if s.quiet && res.StatusCode/100 == 2 {
+		return nil
 	}
 	color := green
 	if res.StatusCode/100 != 2 {

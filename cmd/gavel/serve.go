@@ -55,7 +55,7 @@ Whatever is not over yet keeps what it needs, and the ledger is kept for good.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&s.hooks, "hooks", ":6080", "`address` for webhooks")
-	f.StringSliceVar(&s.allowNet, "allow-net", nil, "internal `networks` that http steps may call, such as 10.0.0.0/8")
+	f.StringSliceVar(&s.allowNet, "allow-net", nil, "internal `networks` that steps may call (http, slack, email), such as 10.0.0.0/8")
 	f.StringVar(&s.allowExec, "allow-exec", "", "`folder` of the programs that exec steps may start (default none)")
 	f.StringSliceVar(&s.proxies, "trusted-proxies", nil, "`networks` whose X-Forwarded-For is believed")
 	f.StringVar(&s.logFormat, "log-format", "auto", "`format`: auto (colours on a terminal, else json), text, json")

@@ -79,7 +79,7 @@ type service struct {
 func (a *app) newService(ctx context.Context, o serviceOptions) (*service, error) {
 	s := &service{app: a, log: o.log, notify: notifier{o.log}, kinds: a.platforms(), started: a.now(), workers: o.workers, retention: o.retention, signer: o.signer}
 	acts := actions.Builtin(actions.Options{
-		AllowNet: o.allowNet, AllowExec: o.allowExec, Serving: true, Log: o.log, Journal: systemJournal(), LogDir: a.logDir(),
+		AllowNet: o.allowNet, AllowExec: o.allowExec, ExecDir: a.execDir(), Serving: true, Log: o.log, Journal: systemJournal(), LogDir: a.logDir(),
 		Version: version, Now: a.now,
 	})
 	s.actions = acts
@@ -98,6 +98,9 @@ func (a *app) newService(ctx context.Context, o serviceOptions) (*service, error
 	})
 	if err != nil {
 		return nil, fail(exitUnreadable, err, "")
+	}
+	if err := os.RemoveAll(a.execDir()); err != nil { // of a server that was killed
+		o.log.Warn("working folders of programs cannot be removed", "error", err)
 	}
 	s.engine, err = engine.New(engine.Options{
 		Store: s.store, Actions: acts, Now: a.now, Rand: rand.Float64, Log: o.log, Workers: o.workers,

@@ -135,24 +135,44 @@ func (s *signer) append(lines []byte) error {
 		return fail(exitUnreadable, fmt.Errorf("checkpoints cannot be written: %w", withoutOp(err)), "")
 	}
 	defer f.Close()
+	end, err := mendEnd(f)
+	if err != nil {
+		return fail(exitUnreadable, fmt.Errorf("%s cannot be mended: %w", s.file, withoutOp(err)), "")
+	}
+	lines = append(end, lines...)
 	if len(lines) == 0 {
 		return nil
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	var end [1]byte
-	if size := info.Size(); size > 0 {
-		if _, err := f.ReadAt(end[:], size-1); err != nil {
-			return err
-		}
-		if end[0] != '\n' { // a line was cut off
-			lines = append([]byte{'\n'}, lines...)
-		}
 	}
 	if _, err := f.Write(lines); err != nil {
 		return err
 	}
 	return f.Sync()
+}
+
+// checkpointBegins is how each line does.
+const checkpointBegins = `{"tenant":`
+
+// mendEnd takes away the last line if a crash cut it off: it is no checkpoint,
+// and nobody was told of it. What lacks but its end, or is none of ours, gets one.
+func mendEnd(f *os.File) (end []byte, err error) {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, err
+	}
+	from := max(0, info.Size()-maxCheckpoint)
+	tail := make([]byte, info.Size()-from)
+	if _, err := f.ReadAt(tail, from); err != nil {
+		return nil, err
+	}
+	begins := bytes.LastIndexByte(tail, '\n') + 1
+	if begins == len(tail) {
+		return nil, nil
+	}
+	last := tail[begins:]
+	_, whole := checkpointOf(last)
+	n := min(len(last), len(checkpointBegins))
+	if whole || string(last[:n]) != checkpointBegins[:n] {
+		return []byte{'\n'}, nil
+	}
+	return nil, f.Truncate(from + int64(begins))
 }

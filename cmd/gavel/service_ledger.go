@@ -29,7 +29,7 @@ func (s *service) CorrectEntry(ctx context.Context, entry string, ask web.Ledger
 		if err != nil {
 			return engine.Posted{}, err
 		}
-		amount, err := minorUnits(ask.Amount, rows[0].Exponent)
+		amount, err := minorUnits(ask.Amount, engine.Account(rows).Standing().Basis().Exponent)
 		if err != nil {
 			return engine.Posted{}, &web.Error{Status: http.StatusBadRequest, What: err.Error()}
 		}

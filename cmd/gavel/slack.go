@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/spf13/cobra"
@@ -40,7 +41,8 @@ whether the token has the scopes that the steps need, whether every channel that
 step names is there and has the bot as a member. Nothing is posted, unless --send
 says so: then a message that says that it is a test.
 
-With a running server, the server asks, with its secrets. --send posts from here.
+With a running server, the server asks and posts, with its secrets and from its
+network. Without one it is done from here.
 The exit code is 1 if something does not work (✗).`,
 		Example: `  gavel slack test
   gavel slack test --channel sales             would this channel do?
@@ -52,7 +54,7 @@ The exit code is 1 if something does not work (✗).`,
 	cmd.Flags().StringVar(&ask.channel, "channel", "", "one more `name or id` to check, or to post to")
 	cmd.Flags().BoolVar(&ask.send, "send", false, "post a test message")
 	cmd.Flags().StringVar(&ask.via, "via", "", "the `connection` to post with, if there are several")
-	allowNet := cmd.Flags().StringSlice("allow-net", nil, "internal `networks` that may be called from here")
+	allowNet := cmd.Flags().StringSlice("allow-net", nil, "without a server: internal `networks` that may be called")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if ask.via != "" && !ask.send {
 			return fail(exitUsage, errors.New("--via is for --send"), "without it, every connection is checked")
@@ -79,10 +81,7 @@ The exit code is 1 if something does not work (✗).`,
 
 // testSlack has the connections tried, and posts if it was asked to.
 func (a *app) testSlack(ctx context.Context, ask slackTest, allowed actions.Options) ([]web.Finding, error) {
-	if ask.send {
-		return a.sendSlackTest(ctx, ask, allowed)
-	}
-	request := web.ProbeRequest{Kind: slackKind}
+	request := web.ProbeRequest{Kind: slackKind, Send: ask.send, Via: ask.via}
 	if ask.channel != "" {
 		request.With = map[string]any{"text": "x", "channel": ask.channel}
 	}
@@ -98,26 +97,23 @@ func noSlack() error {
 }
 
 // sendSlackTest posts a message as a step would.
-func (a *app) sendSlackTest(ctx context.Context, ask slackTest, allowed actions.Options) ([]web.Finding, error) {
-	acts := actions.Builtin(allowed)
-	set, _, err := a.readRules(a.newLoader(a.rulesFile(), a.platforms(), acts, false))
+func sendSlackTest(ctx context.Context, kinds []engine.ActionKind, conns []rules.Connection, ask web.ProbeRequest, now time.Time) ([]web.Finding, error) {
+	conn, err := slackConnection(conns, ask.Via)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := slackConnection(set.Connections(), ask.via)
-	if err != nil {
-		return nil, err
-	}
-	with := map[string]string{"text": "A test of this connection by gavel slack test: it works."}
-	if ask.channel != "" {
-		with["channel"] = ask.channel
+	with := map[string]any{"text": "A test of this connection by gavel slack test: it works."}
+	if channel, ok := ask.With["channel"]; ok {
+		with["channel"] = channel
 	}
 	params, err := json.Marshal(with)
 	if err != nil {
 		return nil, err
 	}
-	kind := acts[slices.IndexFunc(acts, func(k engine.ActionKind) bool { return k.Name == slackKind })]
-	res, err := kind.Do(ctx, engine.Call{Key: "slack-test-" + ulid.Make().String(), Attempt: 1, With: params, Via: conn.Name, Conn: conn.Conn, Now: a.now()})
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	kind := kinds[slices.IndexFunc(kinds, func(k engine.ActionKind) bool { return k.Name == slackKind })]
+	res, err := kind.Do(ctx, engine.Call{Key: "slack-test-" + ulid.Make().String(), Attempt: 1, With: params, Via: conn.Name, Conn: conn.Conn, Now: now})
 	f := web.Finding{Kind: slackKind, Name: conn.Name, State: web.FindingOK, What: res.Note}
 	if err != nil {
 		f.State, f.What = web.FindingFailed, err.Error()

@@ -388,7 +388,8 @@ func (sr *stepReader) checkParams(s *step, n node, params map[string]node, c *co
 		e, there := params[want.name]
 		if !there {
 			if c != nil {
-				if v, inherits := c.defaults[want.name]; inherits {
+				_, instead := params[want.unless]
+				if v, inherits := c.defaults[want.name]; inherits && !instead {
 					s.params = append(s.params, given{want.name, v, c.nodes[want.name]})
 					continue
 				}
@@ -439,6 +440,7 @@ func (sr *stepReader) askAction(s *step, n node, c *connection, via string, brok
 	}
 	maps.Copy(in.Dynamic, broken)
 	in.Prices = sr.prices
+	in.Conns = sr.connsOf(s.action.Name)
 	if via != "" {
 		in.With["via"] = via
 	}
@@ -447,11 +449,12 @@ func (sr *stepReader) askAction(s *step, n node, c *connection, via string, brok
 		if x.Param == "" && misspelt {
 			continue // what is missing is there under another name
 		}
-		i := issue{Code: "refused-by-action", Warning: x.Warning, What: s.action.Name + ": " + x.What, Hint: x.Hint}
-		if x.Warning {
-			i.Code = "doubted-by-action"
+		i := complained(s.action, x)
+		if x.Once {
+			sr.once(n, i)
+			continue
 		}
-		if sr.ofConnection(s, c, x.Param, i) {
+		if sr.ofConnection(s.action, s.via, c, x.Param, i) {
 			continue
 		}
 		at, found := s.find(x.Param)
@@ -464,29 +467,6 @@ func (sr *stepReader) askAction(s *step, n node, c *connection, via string, brok
 			at.addAtKey(i)
 		}
 	}
-}
-
-// ofConnection reports a complaint about the connection there, at the setting
-// it names: "via", "via.base".
-func (sr *stepReader) ofConnection(s *step, c *connection, param string, i issue) bool {
-	of, setting, _ := strings.Cut(param, ".")
-	at, known := sr.givers[connectionThing(s.action.Name, s.via)]
-	if of != "via" || !known {
-		return false
-	}
-	setting, inner, nested := strings.Cut(setting, ".")
-	if n, given := c.nodes[setting]; given {
-		at = n
-	}
-	if nested {
-		at = at.entry(inner)
-	}
-	if at.Kind == yaml.ScalarNode {
-		at.add(i)
-	} else {
-		at.addAtKey(i)
-	}
-	return true
 }
 
 // find is the node of a parameter by its path: "blocks[2].text".

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
+	"github.com/gavelhq/gavel/engine"
 	"gopkg.in/yaml.v3"
 )
 
@@ -170,4 +172,98 @@ func (l *loader) connectionFor(n node, a *action, via string, at node) (name str
 		n.addAtKey(issue{Code: "unknown-connection", What: fmt.Sprintf("%s has several connections, and this step names none", a.Name), Hint: suggestion("", "say via:, one of", sortedKeys(have))})
 	}
 	return "", nil, false
+}
+
+// connsOf are the values of all connections of a kind, by name.
+func (l *loader) connsOf(kind string) map[string]any {
+	all := map[string]any{}
+	for name, c := range l.conns[kind] {
+		all[name] = c.value
+	}
+	return all
+}
+
+// checkUnused has the actions look at the connections that no step uses, as they
+// look at the others with the steps that use them.
+func (l *loader) checkUnused() {
+	if l.o.stored {
+		return
+	}
+	for _, kind := range sortedKeys(l.conns) {
+		a := l.actions[kind]
+		if a.Check == nil {
+			continue
+		}
+		for _, name := range sortedKeys(l.conns[kind]) {
+			c := l.conns[kind][name]
+			if l.inUse[connectionThing(kind, name)] {
+				continue
+			}
+			for _, x := range a.Check(engine.CheckInput{Conn: c.value, Conns: l.connsOf(kind), Prices: l.prices}) {
+				l.ofConnection(a, name, c, x.Param, complained(a, x)) // what is about a step is about none
+			}
+		}
+	}
+}
+
+// complaintOnce is a complaint that many steps give cause for.
+type complaintOnce struct {
+	at    node // the first of them
+	issue issue
+	steps int
+}
+
+// once notes a complaint that is reported at the first step only.
+func (l *loader) once(n node, i issue) {
+	for _, c := range l.onces {
+		if c.issue.What == i.What {
+			c.steps++
+			return
+		}
+	}
+	l.onces = append(l.onces, &complaintOnce{n, i, 1})
+}
+
+// reportOnces reports these complaints.
+func (l *loader) reportOnces() {
+	for _, c := range l.onces {
+		if c.steps > 1 {
+			c.issue.Why = fmt.Sprintf("%d steps are affected", c.steps)
+		}
+		c.at.addAtKey(c.issue)
+	}
+}
+
+// complained is what an action finds wrong, as a message.
+func complained(a *action, x engine.Complaint) issue {
+	i := issue{Code: "refused-by-action", Warning: x.Warning, What: a.Name + ": " + x.What, Hint: x.Hint}
+	if x.Warning {
+		i.Code = "doubted-by-action"
+	}
+	return i
+}
+
+// ofConnection reports a complaint about the connection there, at the setting
+// it names: "via", "via.base". A setting that is missing has been reported.
+func (l *loader) ofConnection(a *action, name string, c *connection, param string, i issue) bool {
+	of, setting, _ := strings.Cut(param, ".")
+	at, known := l.givers[connectionThing(a.Name, name)]
+	if of != "via" || !known {
+		return false
+	}
+	setting, inner, nested := strings.Cut(setting, ".")
+	if n, given := c.nodes[setting]; given {
+		at = n
+	} else if p := find(a.settings, setting); p != nil && p.required {
+		return true
+	}
+	if nested {
+		at = at.entry(inner)
+	}
+	if at.Kind == yaml.ScalarNode {
+		at.add(i)
+	} else {
+		at.addAtKey(i)
+	}
+	return true
 }

@@ -272,6 +272,8 @@ func (k *checker) result(n ast.Node, t typ, w want) {
 				i.Hint = fmt.Sprintf(`write join(%s, ", ")`, k.source(n))
 			} else if t.rec != nil {
 				i.Hint = "name one of its fields: " + enumerate(t.rec.names())
+			} else if t.kind == kindMap {
+				i.Hint = fmt.Sprintf("name a value in it: %s.NAME", k.source(n))
 			}
 			k.reportAll(n, i)
 		case kindNil:

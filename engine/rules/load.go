@@ -51,6 +51,7 @@ type loader struct {
 	uses      []use           // facts the rule being read looks at
 	readsRaw  bool            // some expression looks at a payload
 	inUse     map[string]bool // definitions that are used
+	onces     []*complaintOnce
 	givers    map[string]node // definitions by "section name", to find the second one
 }
 
@@ -181,6 +182,8 @@ func (l *loader) read() {
 	l.checkPaths()
 	each("connections", l.readConnections)
 	each("rules", l.readRules)
+	l.checkUnused()
+	l.reportOnces()
 	l.checkEmitted()
 	l.checkShadows()
 	if l.out.errors() == 0 {

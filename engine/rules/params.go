@@ -38,6 +38,7 @@ type shape struct {
 type param struct {
 	name, doc                       string
 	main, required, inherit, escape bool
+	unless                          string // given by the step: then nothing is inherited
 	enum                            []string
 	shape                           shape
 	index                           int // of the field
@@ -93,7 +94,11 @@ func paramsOf(t reflect.Type) []param {
 		}
 		p := param{name: name, doc: f.Tag.Get("doc"), shape: shapeOf(f.Type), index: i}
 		for _, mark := range strings.Split(f.Tag.Get("gavel"), ",") {
-			switch strings.TrimSpace(mark) {
+			mark = strings.TrimSpace(mark)
+			if other, found := strings.CutPrefix(mark, "unless="); found {
+				p.unless = other
+			}
+			switch mark {
 			case "main":
 				p.main = true
 			case "required":

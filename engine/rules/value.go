@@ -137,7 +137,7 @@ func (l *loader) mapValue(n node, v value, p within) (value, bool) {
 			e, given := got[f.name]
 			if !given {
 				if f.required {
-					n.addAtKey(issue{Code: "missing-key", What: fmt.Sprintf("%s needs %q", n.what(), f.name)})
+					n.addAtKey(issue{Code: "missing-key", What: fmt.Sprintf("%s needs %q", n.what(), f.name), Hint: f.doc})
 					ok = false
 				}
 				continue

@@ -1,7 +1,6 @@
 package ruletest
 
 import (
-	"errors"
 	"maps"
 	"slices"
 
@@ -64,21 +63,22 @@ func (p *posting) enter(e engine.Entry) (stands engine.Entry, clash *engine.Entr
 	case old == nil:
 		stands, err = p.add(e, e.Charge)
 		return stands, nil, err
-	case old.SameInputs(e):
+	case old.SameInputs(e) && (e.Estimated || !old.Estimated || e.Correct == nil):
 		return *old, nil, nil
-	case !old.Estimated || e.Estimated || e.Correct == nil:
+	case !old.Estimated || e.Correct == nil:
 		return e, old, nil
 	}
-	rows := []engine.Entry{*old}
+	rows := engine.Account{*old}
 	for _, x := range p.entries {
 		if x.Corrects == old.ID {
 			rows = append(rows, x)
 		}
 	}
-	if len(rows) > 1 { // the true end was known already: this one says the same, or another one
-		if err := e.Correct(&e, rows, ""); errors.Is(err, engine.ErrNoDifference) {
-			return rows[1], nil, nil
-		}
+	said, differs := rows.Moves(e)
+	switch {
+	case said != nil:
+		return *said, nil, nil
+	case differs:
 		return e, old, nil
 	}
 	e.Kind, e.Corrects = engine.EntryCorrection, old.ID

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/gavelhq/gavel/engine"
 )
@@ -78,11 +79,17 @@ func TestLedger(t *testing.T) {
 	post("h -10 93-83;", usage("h", "40"))
 	post("h -10 93-83;", usage("h", "40"))
 	post("conflict with 50", usage("h", "41"))
-	post("conflict with 50", estimated(usage("h", "60")))
+	post("h -10 93-83;", estimated(usage("h", "60"))) // the end is known by now
+	later := estimated(usage("j", "9"))
+	later.Ended = time.Unix(1, 0)
+	post("j 4 83-87;", estimated(usage("j", "4")))
+	post("conflict with 4", estimated(usage("j", "5")))
+	post("j 5 87-92;", later)
+	post("j -1 92-91;", usage("j", "8"))
 	other := usage("i", "90")
 	other.Customer = "globex"
 	post("i 90 -90;", other)
-	if len(l.entries) != 8 {
+	if len(l.entries) != 11 {
 		t.Errorf("%d entries", len(l.entries))
 	}
 }

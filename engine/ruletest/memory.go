@@ -203,10 +203,13 @@ func (m *memory) Dispatch(ctx context.Context, _ int, advance func(context.Conte
 }
 
 // SetAside implements [engine.Store]: no action of a rehearsal has a lane.
-func (m *memory) SetAside(string, string, time.Time, bool) bool { return false }
+func (m *memory) SetAside(string, string, time.Time, engine.Put) bool { return false }
 
 // Waiting implements [engine.Store].
 func (m *memory) Waiting(context.Context, string, int, int) ([]*engine.Run, error) { return nil, nil }
+
+// Queued implements [engine.Store].
+func (m *memory) Queued(context.Context, string, int, int) ([]*engine.Run, error) { return nil, nil }
 
 // Place implements [engine.Store].
 func (m *memory) Place(string) (string, int) { return "", 0 }

@@ -182,6 +182,9 @@ func (m *memory) Record(_ context.Context, r *engine.Run, res engine.Result) (ou
 	if out = m.ledger.post(entries, m.NewID); out.Conflict != nil || out.Refused != nil {
 		return out, nil
 	}
+	if res.Billed != nil {
+		res.Billed(out.Entries)
+	}
 	for key, value := range res.State {
 		if value == nil {
 			delete(m.state, res.Kind+"\x00"+key)

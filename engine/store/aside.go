@@ -78,8 +78,8 @@ func (d *dispatcher) callFirst(ctx context.Context) {
 }
 
 // SetAside implements engine.Store.
-func (s *SQLite) SetAside(runID, target string, until time.Time, first bool) bool {
-	return s.dispatcher.setAside(runID, target, until, first)
+func (s *SQLite) SetAside(runID, target string, until time.Time, put engine.Put) bool {
+	return s.dispatcher.setAside(runID, target, until, put)
 }
 
 // Call implements engine.Store.
@@ -95,6 +95,15 @@ func (s *SQLite) Waiting(ctx context.Context, target string, least, most int) ([
 		return nil, err
 	}
 	return s.runsByID(ctx, ids)
+}
+
+// Queued implements engine.Store.
+func (s *SQLite) Queued(ctx context.Context, runID string, least, most int) ([]*engine.Run, error) {
+	all, err := s.queued(ctx, runID, most)
+	if len(all) < least {
+		return nil, err
+	}
+	return all, err
 }
 
 // Limit implements engine.Store.
@@ -116,9 +125,9 @@ func (d *dispatcher) limitLine(target string, until time.Time) {
 	d.tell()
 }
 
-// setAside puts a run that a worker has into the line of target: at its end, or
-// at its front, where it was called from.
-func (d *dispatcher) setAside(id, target string, until time.Time, first bool) bool {
+// setAside puts a run that a worker has into the line of target: at its end, at
+// its front, where it was called from, or by its age, which its id tells.
+func (d *dispatcher) setAside(id, target string, until time.Time, put engine.Put) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	old := d.held[id]
@@ -126,8 +135,10 @@ func (d *dispatcher) setAside(id, target string, until time.Time, first bool) bo
 		return false
 	}
 	x := d.lines.of(target)
-	first = first || old.called == target
-	if x.more && !first {
+	if put == engine.PutLast && old.called == target {
+		put = engine.PutFirst
+	}
+	if x.more && put != engine.PutFirst {
 		return false
 	}
 	h := &handed{id: id, woken: old.woken, until: until, target: target}
@@ -137,13 +148,23 @@ func (d *dispatcher) setAside(id, target string, until time.Time, first bool) bo
 	}
 	old.gone = true
 	d.held[id] = h
-	if first {
-		x.aside = append(fifo{h}, x.aside...)
-	} else {
-		x.aside.push(h)
-	}
+	x.aside = slices.Insert(x.aside, x.aside.at(h, put), h)
 	d.lines.aside++
 	return true
+}
+
+// at is where h belongs in a line.
+func (q fifo) at(h *handed, put engine.Put) int {
+	i := len(q)
+	switch put {
+	case engine.PutFirst:
+		return 0
+	case engine.PutByAge:
+		for i > 0 && q[i-1].id > h.id {
+			i--
+		}
+	}
+	return i
 }
 
 // call hands out n runs that wait for target, and reports whether more may.

@@ -86,6 +86,7 @@ func TestCanonicalForms(t *testing.T) {
 	for _, text := range []string{
 		``, `{`, `}`, `[`, `[1`, `[1,`, `[,]`, `{"a"}`, `{"a":}`, `{"a":1`, `{"a":1,}`, `{"a":1 }`, `{"a":1,"a":1}`, `{a:1}`, `"`, `"\`, `"\x"`,
 		"\"\xff\"", "\"\n\"", `1.5`, `1e3`, `-0`, `01`, `9007199254740992`, `-9007199254740992`, `truer`, `1 `, `{}{}`, `"\ud800"x`,
+		strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1), strings.Repeat(`{"a":`, 2_000_000), strings.Repeat(`[`, 2_000_000),
 	} {
 		if got, err := recast(nil, []byte(text)); err == nil {
 			t.Errorf("%q was taken for %s", text, got)

@@ -228,17 +228,21 @@ func openToRead(path string) (*sql.DB, error) {
 	if err := emptied(path); err != nil {
 		return nil, err
 	}
-	settings := "mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)"
-	log, err := os.Stat(path + "-wal")
-	if (err != nil || log.Size() == 0) && filepath.Base(path) != fileName {
-		// Nobody writes to it: nothing is to be left beside it, and the folder
-		// may be read-only. A store's own file may get a server at any moment.
-		settings += "&immutable=1"
-	}
-	db, err := sql.Open("sqlite", dsn(path, settings))
+	db, err := sql.Open("sqlite", dsn(path, readerSettings+immutable(path)))
 	if err != nil {
 		return nil, cannotRead(path, err)
 	}
 	db.SetMaxOpenConns(1)
 	return db, nil
+}
+
+// immutable is the setting for a copy. Nobody writes to it: nothing is to be left
+// beside it, and the folder may be read-only. A store's own file may get a server
+// at any moment.
+func immutable(path string) string {
+	log, err := os.Stat(path + "-wal")
+	if (err != nil || log.Size() == 0) && filepath.Base(path) != fileName {
+		return "&immutable=1"
+	}
+	return ""
 }

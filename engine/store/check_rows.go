@@ -255,7 +255,8 @@ func (c *checker) entries() error {
 
 // conflicts decodes what a person has decided about the ledger, or is to decide.
 func (c *checker) conflicts() error {
-	return c.each(`SELECT id, tenant, entry, state, at, body, entry IN (SELECT id FROM entries) FROM conflicts`, func(r *sql.Rows) error {
+	return c.each(`SELECT CAST(id AS TEXT), CAST(tenant AS TEXT), CAST(entry AS TEXT), CAST(state AS TEXT), CAST(at AS INTEGER), body,
+		entry IN (SELECT id FROM entries) FROM conflicts`, func(r *sql.Rows) error {
 		var id, tenant, entry, state string
 		var at int64
 		var body sql.RawBytes

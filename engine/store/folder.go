@@ -13,9 +13,12 @@ import (
 // fileName is the database inside the data folder.
 const fileName = "gavel.db"
 
-// File is the path of the store in dir. An error says that there is none, and
-// what to do.
+// File is the path of the store in dir, or dir itself if it is a file: a backup.
+// An error says that there is none, and what to do.
 func File(dir string) (path string, err error) {
+	if info, err := os.Stat(dir); err == nil && info.Mode().IsRegular() {
+		return dir, nil
+	}
 	path = filepath.Join(dir, fileName)
 	_, err = os.Lstat(path)
 	switch {

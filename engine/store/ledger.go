@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
+	"strings"
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
@@ -18,7 +19,11 @@ func (r *Reader) Entries(ctx context.Context, q engine.Query, from, to time.Time
 		f.prefix("id", "ent_", q.ID)
 	}
 	f.text("tenant", q.Tenant)
-	f.text("period", q.Period)
+	if first, last, ranged := strings.Cut(q.Period, ".."); ranged {
+		f.add("period >= ? AND period <= ?", first, last)
+	} else {
+		f.text("period", q.Period)
+	}
 	f.text("customer", q.Customer)
 	f.text("meter", q.Meter)
 	f.text("source", q.Source)

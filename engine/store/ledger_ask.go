@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,36 +24,20 @@ func (m remark) on(base engine.Entry, kind string) engine.Entry {
 	return engine.Entry{
 		Kind: kind, Tenant: base.Tenant, Source: base.Source, Key: base.Key, Meter: base.Meter, Customer: base.Customer,
 		Currency: base.Currency, Exponent: base.Exponent, Rounding: base.Rounding, Service: base.Service, Zone: base.Zone,
-		Session: base.Session, Room: base.Room, Platform: base.Platform, Started: base.Started, Ended: base.Ended,
+		Session: base.Session, Room: base.Room, Platform: base.Platform, Happened: base.Happened, Started: base.Started, Ended: base.Ended,
 		Corrects: id, Reason: m.Reason, Actor: m.Actor, Version: m.Version, Step: m.Step,
 	}
 }
 
-// grouped are the rows of an account by customer and currency: what was billed
-// to one customer can have been corrected to be another's.
-func grouped(rows []engine.Entry) (groups [][]engine.Entry) {
-next:
-	for _, e := range rows {
-		for i, g := range groups {
-			if g[0].Customer == e.Customer && g[0].Currency == e.Currency {
-				groups[i] = append(g, e)
-				continue next
-			}
-		}
-		groups = append(groups, []engine.Entry{e})
-	}
-	return groups
-}
-
-// void takes back all that the groups of an account come to.
-func (p *posting) void(groups [][]engine.Entry, m remark, correct func(*engine.Entry, []engine.Entry, string) error) error {
+// void takes back all that an account comes to.
+func (p *posting) void(a engine.Account, m remark, correct func(*engine.Entry, []engine.Entry, string) error) error {
 	step := m.Step + "/void"
-	for _, rows := range groups {
+	for _, rows := range a.Groups() {
 		m.Step = step
 		if n := len(p.fresh); n > 0 { // one for each customer
 			m.Step = fmt.Sprint(step, n+1)
 		}
-		_, err := p.add(m.on(rows[0], engine.EntryVoid), correcting(correct, rows))
+		_, err := p.add(m.on(rows.Basis(), engine.EntryVoid), correcting(correct, rows))
 		if err != nil && !errors.Is(err, engine.ErrNoDifference) {
 			return err
 		}
@@ -94,11 +80,7 @@ func (j *post) apply(b *batch) error {
 func refuse(format string, args ...any) error { return refusal{fmt.Errorf(format, args...)} }
 
 func (j *post) remark() remark {
-	m := remark{Reason: j.ask.Reason, Actor: j.ask.Actor, Version: j.ask.Version}
-	if j.ask.Request != "" {
-		m.Step = "request/" + j.ask.Request
-	}
-	return m
+	return remark{Reason: j.ask.Reason, Actor: j.ask.Actor, Version: j.ask.Version, Step: "request/" + j.ask.Request}
 }
 
 // amend corrects or voids an entry.
@@ -117,39 +99,63 @@ func (j *post) amend(p *posting) error {
 	if err != nil {
 		return err
 	}
-	if j.ask.Request != "" {
-		for _, x := range rows { // the answer was lost
-			if x.Step == m.Step || strings.HasPrefix(x.Step, m.Step+"/") {
-				j.out.Entries, j.out.Again = append(j.out.Entries, x), true
-			}
-		}
-		if j.out.Again {
-			return nil
-		}
+	if len(rows) == 0 { // it names one that is gone
+		return refuse("the entry that %s corrects is no longer there: gavel billing verify says more", e.ID)
 	}
-	groups := grouped(rows)
+	m.Step += "/" + rows[0].ID
+	for i, x := range rows { // the answer was lost
+		if x.Step != m.Step && !strings.HasPrefix(x.Step, m.Step+"/") {
+			continue
+		}
+		if !j.asked(x, rows[:i+1]) {
+			return refuse("this request was made before, and asked for something else: it posted %s: give another request its own id", x.ID)
+		}
+		j.out.Entries, j.out.Again = append(j.out.Entries, x), true
+	}
+	if j.out.Again {
+		return nil
+	}
 	if j.ask.Kind == engine.EntryCorrection {
-		return j.correct(p, groups, m)
+		return j.correct(p, rows.Standing(), m)
 	}
-	if err := p.void(groups, m, j.ask.Correct); err != nil {
+	if err := p.void(rows, m, j.ask.Correct); err != nil {
 		return err
 	}
 	if len(p.fresh) == 0 {
-		return refuse("entry %s comes to nothing: it was voided before", rows[0].ID)
+		return refuse("entry %s comes to nothing already", rows[0].ID)
 	}
 	return nil
 }
 
-// correct posts the difference to what there should have been, for the customer
-// who has it now.
-func (j *post) correct(p *posting, groups [][]engine.Entry, m remark) error {
-	rows := groups[0]
-	for _, g := range groups {
-		if last := g[len(g)-1]; last.Kind != engine.EntryVoid && last.Number > rows[len(rows)-1].Number {
-			rows = g
+// asked reports whether x, the last of rows, is what the request asks for.
+func (j *post) asked(x engine.Entry, rows []engine.Entry) bool {
+	if x.Kind != j.ask.Kind || x.Reason != j.ask.Reason {
+		return false
+	}
+	var quantity string
+	var amount int64
+	for _, r := range rows {
+		if r.Customer != x.Customer || r.Currency != x.Currency {
+			continue
+		}
+		quantity, _ = sum(quantity, r.Quantity)
+		if r.Amount != nil {
+			amount += *r.Amount
 		}
 	}
-	e := m.on(rows[0], engine.EntryCorrection)
+	wanted, _ := sum("", j.ask.Quantity)
+	switch {
+	case x.Kind == engine.EntryVoid:
+		return true
+	case j.ask.Amount != nil:
+		return amount == *j.ask.Amount
+	}
+	return quantity == wanted
+}
+
+// correct posts the difference to what there should have been.
+func (j *post) correct(p *posting, rows engine.Account, m remark) error {
+	e := m.on(rows.Basis(), engine.EntryCorrection)
 	difference := correcting(j.ask.Correct, rows)
 	if e.Quantity = j.ask.Quantity; j.ask.Amount != nil {
 		if e.Currency == "" {
@@ -190,7 +196,7 @@ func (j *post) close(p *posting) error {
 		return err
 	}
 	if h.number == 0 {
-		return refuse("there is no entry of tenant %q", tenant)
+		return p.unknownTenant(tenant)
 	}
 	closed, err := p.closedUpTo(tenant)
 	if err != nil {
@@ -213,9 +219,27 @@ func (j *post) close(p *posting) error {
 	m := j.remark()
 	_, err = p.add(engine.Entry{
 		Kind: engine.EntryClose, Tenant: tenant, Period: month, Service: month, Zone: j.ask.Zone,
-		Reason: m.Reason, Actor: m.Actor, Version: m.Version, Step: m.Step,
+		Reason: m.Reason, Actor: m.Actor, Version: m.Version, Step: m.Step + "/" + month,
 	}, nil)
 	return err
+}
+
+// unknownTenant names the tenants there are.
+func (p *posting) unknownTenant(tenant string) error {
+	var known []string
+	err := p.w.each(`SELECT tenant FROM chains ORDER BY tenant LIMIT 20`, nil, func(r *sql.Rows) error {
+		var name string
+		err := r.Scan(&name)
+		known = append(known, strconv.Quote(name))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(known) == 0 {
+		return refuse("there is no entry of tenant %q: the ledger is empty", tenant)
+	}
+	return refuse("there is no entry of tenant %q: there are %s", tenant, strings.Join(known, ", "))
 }
 
 var errNoReason = errors.New("a reason is missing, or who gives it")
@@ -228,6 +252,9 @@ func (s *SQLite) Post(ctx context.Context, ask engine.Posting) (engine.Posted, e
 	}
 	if err := s.checkPosting(ctx, &ask); err != nil {
 		return engine.Posted{}, err
+	}
+	if ask.Request == "" {
+		ask.Request = s.committer.o.NewID()
 	}
 	j := &post{ask: ask, done: make(chan error, 1)}
 	if err := s.committer.queue.add(j); err != nil {

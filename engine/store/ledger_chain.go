@@ -52,7 +52,7 @@ func (h head) next(e engine.Entry) (chained, error) {
 // complete gives e what entries of older versions, or of a step that says no
 // more, do not have: it is for the month in UTC in which it ended.
 func complete(e *engine.Entry) {
-	e.Started, e.Ended, e.At = e.Started.UTC(), e.Ended.UTC(), e.At.UTC()
+	e.Happened, e.Started, e.Ended, e.At = e.Happened.UTC(), e.Started.UTC(), e.Ended.UTC(), e.At.UTC()
 	if e.Kind == "" {
 		e.Kind = engine.EntryUsage
 	}

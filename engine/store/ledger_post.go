@@ -26,6 +26,7 @@ type posting struct {
 	closed map[string]string   // the last closed month of tenants
 	totals map[totalKey]string // as they are with what is gathered
 	fresh  []chained
+	ends   []end // that outdate estimates
 }
 
 // totalKey names what a month total is of.
@@ -64,6 +65,9 @@ func (p *posting) add(e engine.Entry, c charge) (engine.Entry, error) {
 	}
 	h, err := p.head(e.Tenant)
 	if err != nil {
+		return e, err
+	}
+	if err := p.room(); err != nil {
 		return e, err
 	}
 	e.Charge, e.Correct = nil, nil
@@ -118,6 +122,23 @@ func (p *posting) head(tenant string) (head, error) {
 	}
 	p.heads[tenant] = h
 	return h, err
+}
+
+// maxRow is far beyond what a ledger comes to. Behind the largest number there is,
+// SQLite would take any that is free: the order would be lost.
+const maxRow = 1 << 53
+
+// room refuses to write behind a row that somebody has put there.
+func (p *posting) room() error {
+	if len(p.fresh) > 0 {
+		return nil
+	}
+	var last sql.NullInt64
+	_, err := p.w.one(`SELECT max(seq) FROM entries`, nil, &last)
+	if err == nil && last.Int64 > maxRow {
+		err = refusal{errors.New("the ledger is damaged: its last row has a number that it cannot have: gavel billing verify says more")}
+	}
+	return err
 }
 
 // closedUpTo is the last closed month of a tenant, "" if none is.
@@ -185,28 +206,25 @@ func (p *posting) write() error {
 }
 
 // standing are the columns of an entry that is there.
-const standing = `SELECT hash, body FROM entries `
+const standing = `SELECT id, hash, body FROM entries `
 
 func scanEntry(r *sql.Rows) (engine.Entry, error) {
-	var sum, text sql.RawBytes
-	if err := r.Scan(&sum, &text); err != nil {
+	var id, sum, text sql.RawBytes
+	if err := r.Scan(&id, &sum, &text); err != nil {
 		return engine.Entry{}, err
 	}
-	return standingEntry(sum, text)
-}
-
-func standingEntry(sum, text []byte) (engine.Entry, error) {
-	e, err := entryOf(text)
-	e.Hash = hex.EncodeToString(sum)
+	e, err := standingEntry(sum, text)
+	if err != nil {
+		err = refusal{fmt.Errorf("ledger entry %s cannot be read: %s: gavel billing verify says more", id, unreadableText(err))}
+	}
 	return e, err
 }
 
-// entryOf reads the text of an entry.
-func entryOf(text []byte) (e engine.Entry, err error) {
-	if err := json.Unmarshal(text, &e); err != nil {
-		return e, fmt.Errorf("a ledger entry cannot be read: %s: gavel billing verify says more", unreadableText(err))
-	}
-	return e, nil
+// standingEntry reads the text of an entry, and which hash it has.
+func standingEntry(sum, text []byte) (e engine.Entry, err error) {
+	err = json.Unmarshal(text, &e)
+	e.Hash = hex.EncodeToString(sum)
+	return e, err
 }
 
 // entries are those that a query behind standing finds.
@@ -229,7 +247,7 @@ func (b *batch) entry(where string, args ...any) (*engine.Entry, error) {
 }
 
 // account are an entry and what corrects it, oldest first.
-func (b *batch) account(id string) (all []engine.Entry, err error) {
+func (b *batch) account(id string) (all engine.Account, err error) {
 	base, err := b.entries(`WHERE id = ?`, id)
 	if err != nil {
 		return nil, err

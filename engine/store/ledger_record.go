@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/gavelhq/gavel/engine"
@@ -30,13 +29,16 @@ func (j *record) bill(b *batch) (written bool, err error) {
 	if err := p.write(); err != nil {
 		return false, err
 	}
+	if err := p.closeOutdated(); err != nil {
+		return false, err
+	}
 	j.out.Entries = all
 	return true, nil
 }
 
 // enter is what stands in the ledger for an entry of a step: the new one, an
-// older one that says the same, or the correction that makes an estimate true.
-// clash is an older one that says something else.
+// older one that says the same, or what moves an estimate. clash is an older one
+// that says something else.
 func (p *posting) enter(e engine.Entry) (stands engine.Entry, clash *engine.Entry, err error) {
 	e.Hash, e.Number = "", 0
 	complete(&e)
@@ -47,18 +49,25 @@ func (p *posting) enter(e engine.Entry) (stands engine.Entry, clash *engine.Entr
 	case old == nil:
 		stands, err = p.add(e, e.Charge)
 		return stands, nil, err
-	case old.SameInputs(e):
+	case old.SameInputs(e) && (e.Estimated || !old.Estimated):
 		return *old, nil, nil
 	}
 	rows, err := p.account(old.ID)
-	if err != nil || len(rows) == 0 { // it is of the same step, and not yet there
-		return e, old, err
+	if err != nil {
+		return e, nil, err
 	}
-	if old.Estimated && !e.Estimated && e.Correct != nil && samePrice(*old, e) {
-		stands, err := p.makeTrue(e, rows)
-		if !errors.Is(err, errKnownEnd) {
+	if old.Estimated && e.Correct != nil && len(rows) > 0 { // 0: it is of the same step, and not yet there
+		p.outdate(old.ID, e)
+		said, differs := rows.Moves(e)
+		switch {
+		case said != nil:
+			return *said, nil, nil
+		case !differs:
+			stands, err = p.move(e, rows)
 			return stands, nil, err
 		}
+	} else if old.SameInputs(e) {
+		return *old, nil, nil
 	}
 	decided, err := p.decided(*old, e)
 	if err != nil || decided == nil {
@@ -85,38 +94,11 @@ func (p *posting) standing(e engine.Entry) (*engine.Entry, error) {
 	return p.entry(`WHERE step = ? AND step IS NOT NULL AND kind = 'usage'`, key)
 }
 
-// samePrice reports whether o differs from e in the quantity alone.
-func samePrice(e, o engine.Entry) bool {
-	o.Quantity, o.Amount = e.Quantity, e.Amount
-	return e.SameInputs(o)
-}
-
-// errKnownEnd: the true end was known already, and it was another one.
-var errKnownEnd = errors.New("it was corrected to another end")
-
-// makeTrue posts the correction of an estimate. One that was posted already is
-// the answer, if it says the same.
-func (p *posting) makeTrue(e engine.Entry, rows []engine.Entry) (engine.Entry, error) {
-	var earlier *engine.Entry
-	for i := range rows {
-		if rows[i].Kind == engine.EntryCorrection && rows[i].Actor == "" {
-			earlier = &rows[i]
-		}
-	}
-	if earlier != nil {
-		err := e.Correct(&e, rows, "")
-		if errors.Is(err, engine.ErrNoDifference) {
-			return *earlier, nil
-		}
-		return e, errKnownEnd
-	}
+// move posts by what e, a later end, differs from an estimate.
+func (p *posting) move(e engine.Entry, rows engine.Account) (engine.Entry, error) {
 	e.Kind, e.Corrects, e.Service = engine.EntryCorrection, rows[0].ID, rows[0].Service
 	e.Reason = fmt.Sprintf("the end of %s was estimated", rows[0].ID)
-	stands, err := p.add(e, correcting(e.Correct, rows))
-	if errors.Is(err, engine.ErrNoDifference) {
-		return rows[0], nil
-	}
-	return stands, err
+	return p.add(e, correcting(e.Correct, rows))
 }
 
 // correcting makes a charge of what is right instead of rows.

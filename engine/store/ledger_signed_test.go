@@ -115,6 +115,7 @@ func TestVerifyText(t *testing.T) {
 		forge(t, db, `DROP TRIGGER entries_keep; DROP TRIGGER chains_grow`)
 		forge(t, db, `UPDATE entries SET body = ?, hash = ?`, forged, sum[:])
 		forge(t, db, `UPDATE chains SET hash = ?`, sum[:])
+		guards(t, db)
 		db.Close()
 		got := verified(t, copied)
 		if forged == text || got.Found != 1 || !strings.Contains(got.Findings[0].What, tc.want) {

@@ -50,6 +50,10 @@ func TestTampering(t *testing.T) {
 			if got.Found == 0 {
 				t.Fatalf("at %d: nothing was found", at)
 			}
+			got.Findings = slices.DeleteFunc(got.Findings, func(f LedgerFinding) bool { return f.kind == badTables }) // its tools show
+			if len(got.Findings) == 0 {
+				t.Fatalf("at %d: only the tables are not as they were", at)
+			}
 			first := got.Findings[0]
 			if first.Tenant != "default" || !x.near(at, first) {
 				t.Errorf("at %d: found %+v", at, got.Findings)

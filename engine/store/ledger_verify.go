@@ -21,8 +21,17 @@ type LedgerReport struct {
 	Chains      []engine.Head   `json:"chains"`      // as far as they were read
 	Entries     int64           `json:"entries"`     // that were read
 	Checkpoints int             `json:"checkpoints"` // that stand in their chain
+	Coverage    []Coverage      `json:"coverage"`    // how far the checkpoints reach, by tenant
 	Found       int             `json:"found"`       // 0: the ledger is as it was written
 	Findings    []LedgerFinding `json:"findings"`    // the first ones, in the order of the ledger
+}
+
+// Coverage is how far checkpoints vouch for a chain: what is behind the last one
+// that stands, anybody could have written.
+type Coverage struct {
+	Tenant string `json:"tenant"`
+	Signed int64  `json:"signed"` // number of the last checkpoint that stands, 0: none does
+	Last   int64  `json:"last"`   // number of the last entry
 }
 
 // LedgerFinding is something in the ledger that is not as it was written.
@@ -54,7 +63,7 @@ const shownFindings = 20
 // cannot see if somebody has computed the chain anew from some entry on, or cut
 // it off and its head set back. An error means that the file could not be read.
 func VerifyLedger(ctx context.Context, path string, checkpoints []Checkpoint) (LedgerReport, error) {
-	report := LedgerReport{File: path, Chains: []engine.Head{}, Findings: []LedgerFinding{}}
+	report := LedgerReport{File: path, Chains: []engine.Head{}, Coverage: []Coverage{}, Findings: []LedgerFinding{}}
 	db, err := openToRead(path)
 	if err != nil {
 		return report, err
@@ -77,14 +86,8 @@ func VerifyLedger(ctx context.Context, path string, checkpoints []Checkpoint) (L
 			report.Findings = append(report.Findings, f)
 		}
 	})
-	ask := each(func(query string, scan func(*sql.Rows) error) error {
-		rows, err := tx.QueryContext(ctx, query)
-		if err != nil {
-			return err
-		}
-		return scanAll(rows, scan)
-	})
-	whole, err := v.tables(ctx, schema, ask)
+	ask := asking(ctx, tx)
+	whole, err := v.tables(ctx, ask)
 	if err == nil && whole {
 		err = v.run(ask)
 	}
@@ -92,6 +95,9 @@ func VerifyLedger(ctx context.Context, path string, checkpoints []Checkpoint) (L
 		return report, cannotRead(path, err)
 	}
 	report.Chains, report.Entries, report.Checkpoints = v.ends, v.entries, v.stand
+	if len(checkpoints) > 0 {
+		report.Coverage = v.coverage
+	}
 	return report, nil
 }
 
@@ -101,6 +107,7 @@ type ledgerCheck struct {
 	entries     int64         // that were read
 	stand       int           // checkpoints that stand
 	ends        []engine.Head // of the chains, as far as they were read
+	coverage    []Coverage
 	chains      map[string]*chainCheck
 	checkpoints map[string][]Checkpoint // of a tenant, by number
 	totals      map[totalKey]string
@@ -124,7 +131,7 @@ const maxJump = 1_000_000
 
 func newLedgerCheck(checkpoints []Checkpoint, tell func(LedgerFinding)) *ledgerCheck {
 	v := &ledgerCheck{
-		tell: tell, ends: []engine.Head{},
+		tell: tell, ends: []engine.Head{}, coverage: []Coverage{},
 		chains: map[string]*chainCheck{}, checkpoints: map[string][]Checkpoint{}, totals: map[totalKey]string{},
 	}
 	for _, c := range checkpoints {
@@ -144,8 +151,8 @@ func (v *ledgerCheck) find(kind, tenant string, number int64, entry, what string
 // Rows are read by themselves, whatever the indexes say: that these have the same
 // ones, and columns only what they may, is for SQLite to find out. whole: all
 // tables are there.
-func (v *ledgerCheck) tables(ctx context.Context, schema int64, ask each) (whole bool, err error) {
-	want, err := newSchema(ctx, schema)
+func (v *ledgerCheck) tables(ctx context.Context, ask each) (whole bool, err error) {
+	want, err := newLedger(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -430,8 +437,11 @@ func (v *ledgerCheck) end(heads map[string]head) {
 	}
 	slices.Sort(tenants)
 	for _, tenant := range tenants {
-		c, h := v.chains[tenant], heads[tenant]
+		c := v.chains[tenant]
+		h, ends := heads[tenant]
 		switch {
+		case ends && h == (head{}) && c.number == 0:
+			v.find(badHead, tenant, 0, "", "it ends before its first entry: what says where it ends was put in")
 		case h.number > c.number:
 			v.find(badHead, tenant, c.number+1, "", "the end was cut off: there were %d entries, and the last one now is number %d", h.number, c.number)
 		case h.number < c.number:
@@ -444,5 +454,6 @@ func (v *ledgerCheck) end(heads map[string]head) {
 				p.Number, p.At.Format(time.RFC3339), c.number)
 		}
 		v.ends = append(v.ends, engine.Head{Tenant: tenant, Number: c.number, Hash: c.hash.String()})
+		v.coverage = append(v.coverage, Coverage{tenant, c.standing, c.number})
 	}
 }

@@ -27,8 +27,8 @@ const readerSettings = "mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)
 // readers is how many questions are answered at once.
 const readers = 4
 
-// OpenReader opens the store in dir for reading, beside a server or without
-// one. Sessions are shown as they are at now.
+// OpenReader opens the store in dir, or the file dir, for reading, beside a server
+// or without one. Sessions are shown as they are at now.
 func OpenReader(ctx context.Context, dir string, now func() time.Time) (*Reader, error) {
 	path, err := File(dir)
 	if err == nil {
@@ -52,7 +52,7 @@ func OpenReader(ctx context.Context, dir string, now func() time.Time) (*Reader,
 // feels the pulse of the disk, if there is one.
 func newReader(path string, now func() time.Time, memory int64, p *pulse) (*Reader, error) {
 	cache := fmt.Sprintf("&_pragma=cache_size(-%d)", memory/16/readers>>10)
-	connect, err := sqlite.NewConnector(dsn(path, readerSettings+cache))
+	connect, err := sqlite.NewConnector(dsn(path, readerSettings+cache+immutable(path)))
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %s: %s", path, explain(err))
 	}

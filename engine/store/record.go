@@ -15,7 +15,7 @@ import (
 
 // record stores a run after a step, with what the step leaves.
 type record struct {
-	run     *engine.Run // the caller waits and does not touch it
+	run     *engine.Run // the caller waits and does not touch it; Billed may
 	body    []byte
 	res     engine.Result
 	out     engine.Recorded
@@ -35,6 +35,9 @@ func (j *record) apply(b *batch) error {
 	}
 	if len(j.res.Entries) > 0 {
 		if written, err := j.bill(b); err != nil || !written {
+			return err
+		}
+		if err := j.tell(); err != nil {
 			return err
 		}
 	}
@@ -68,6 +71,16 @@ func (j *record) apply(b *batch) error {
 		return nil
 	}
 	return b.passTurn(turn)
+}
+
+// tell has the run say what became of its entries.
+func (j *record) tell() (err error) {
+	if j.res.Billed == nil {
+		return nil
+	}
+	j.res.Billed(j.out.Entries)
+	j.body, err = json.Marshal(j.run)
+	return err
 }
 
 // keep writes what a kind of action keeps.

@@ -149,6 +149,16 @@ func (r *Reader) heldFor(ctx context.Context, target string, seq int64, limit in
 	return rows, err
 }
 
+// queued are the runs that wait for the turn that a run holds, oldest first.
+func (r *Reader) queued(ctx context.Context, id string, limit int) (all []*engine.Run, err error) {
+	err = r.each(ctx, `SELECT body FROM runs WHERE turn = (SELECT turn FROM runs WHERE id = ?) AND state = 'queued' ORDER BY seq LIMIT ?`, []any{id, limit}, func(rows *sql.Rows) error {
+		run, err := scanRun(rows)
+		all = append(all, &run)
+		return err
+	})
+	return all, err
+}
+
 // runsByID are the runs with these ids that are still there, in this order.
 func (r *Reader) runsByID(ctx context.Context, ids []string) ([]*engine.Run, error) {
 	found := map[string]*engine.Run{}

@@ -12,14 +12,16 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gavelhq/gavel/engine"
 	"github.com/go-chi/chi/v5"
 )
 
 const (
-	// maxReason bounds what a person says about an entry: it is kept for good.
-	maxReason     = 2000
+	// MaxReason bounds what a person says about an entry, in characters: it is kept
+	// for good.
+	MaxReason     = 1000
 	maxLedgerBody = 64 << 10
 )
 
@@ -80,12 +82,14 @@ type Conflict struct {
 	Actor    string       `json:"actor,omitempty"`
 	Reason   string       `json:"reason,omitempty"`
 	Posted   []string     `json:"posted,omitempty"`
+	// Damage says why the rest cannot be read.
+	Damage string `json:"damage,omitempty"`
 }
 
 func conflictOf(c engine.Conflict) Conflict {
 	out := Conflict{
 		ID: c.ID, Tenant: c.Tenant, State: c.State, At: c.At.UTC(), Rule: c.Proposed.Rule, Run: c.Proposed.Run, Step: c.Proposed.Step,
-		Entry: usageEntry{c.Entry, c.Entry.Hash}, Proposed: c.Proposed, Actor: c.Actor, Reason: c.Reason, Posted: c.Posted,
+		Entry: usageEntry{c.Entry, c.Entry.Hash}, Proposed: c.Proposed, Actor: c.Actor, Reason: c.Reason, Posted: c.Posted, Damage: c.Damage,
 	}
 	if !c.Decided.IsZero() {
 		decided := c.Decided.UTC()
@@ -178,8 +182,8 @@ func readLedgerRequest(body io.Reader) (ask LedgerRequest, err error) {
 	if strings.TrimSpace(ask.Reason) == "" {
 		return ask, bad("a reason is missing", "say why: it is kept with the entry")
 	}
-	if len(ask.Reason) > maxReason {
-		return ask, bad(fmt.Sprintf("a reason of %d bytes is too long", len(ask.Reason)), fmt.Sprintf("at most %d: name a document", maxReason))
+	if n := utf8.RuneCountInString(ask.Reason); n > MaxReason {
+		return ask, bad(fmt.Sprintf("a reason of %d characters is too long", n), fmt.Sprintf("at most %d: name a document", MaxReason))
 	}
 	return ask, nil
 }
@@ -195,7 +199,7 @@ func (a *api) heads(w http.ResponseWriter, r *http.Request) {
 
 func (a *api) conflicts(w http.ResponseWriter, r *http.Request) {
 	q, err := query(r, "state", "tenant")
-	states := []string{"", engine.ConflictOpen, engine.ConflictKept, engine.ConflictCorrected}
+	states := []string{"", engine.ConflictOpen, engine.ConflictKept, engine.ConflictCorrected, engine.ConflictOutdated}
 	if err == nil && !slices.Contains(states, q.State) {
 		err = bad(fmt.Sprintf("there is no state %q of conflicts", q.State), "there are: "+strings.Join(states[1:], ", "))
 	}

@@ -26,11 +26,15 @@ type Finding struct {
 }
 
 // ProbeRequest asks for connections to be tried, without anything that a person
-// would see.
+// would see, unless it says Send.
 type ProbeRequest struct {
 	Kind string `json:"kind,omitempty"` // of which action; "" of all
 	// With is what one more step on each of them would say, such as a channel.
 	With map[string]any `json:"with,omitempty"`
+	// Send has Slack get a test message instead, which people do see: over the
+	// connection called Via, or the only one.
+	Send bool   `json:"send,omitempty"`
+	Via  string `json:"via,omitempty"`
 }
 
 // ProbeReport is what came of it, by kind and name.

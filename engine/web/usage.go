@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/gavelhq/gavel/engine"
@@ -17,8 +18,8 @@ import (
 // UsageQuery selects ledger entries: those posted to a month, those that are for
 // a month, or those recorded in [From, To). One of the three is given.
 type UsageQuery struct {
-	Period   string // 2026-11
-	Service  string
+	Period   string // 2026-11, or the first and the last: 2026-09..2026-11
+	Service  string // the same
 	From, To time.Time
 	Tenant   string // "" is all
 }
@@ -41,12 +42,13 @@ var monthForm = regexp.MustCompile(`^\d{4}-(?:0[1-9]|1[0-2])$`)
 
 // usageQuery reads what selects entries.
 func usageQuery(r *http.Request) (q UsageQuery, err error) {
-	const hint = "write period=2026-11, service=2026-11, or from=2026-11-01T00:00:00Z&to=2026-12-01T00:00:00Z"
+	const hint = "write period=2026-11, service=2026-09..2026-11, or from=2026-11-01T00:00:00Z&to=2026-12-01T00:00:00Z"
 	get := r.URL.Query().Get
 	q = UsageQuery{Period: get("period"), Service: get("service"), Tenant: get("tenant")}
 	switch {
 	case q.Period != "" || q.Service != "":
-		if m := q.Period + q.Service; !monthForm.MatchString(m) {
+		m := q.Period + q.Service
+		if first, last := ends(m); !monthForm.MatchString(first) || !monthForm.MatchString(last) || first > last {
 			return q, bad(fmt.Sprintf("%q is no month", m), hint)
 		}
 		return q, nil
@@ -59,14 +61,24 @@ func usageQuery(r *http.Request) (q UsageQuery, err error) {
 	return q, nil
 }
 
+// ends are the first and the last of several months, or the same one twice.
+func ends(months string) (first, last string) {
+	first, last, several := strings.Cut(months, "..")
+	if !several {
+		last = first
+	}
+	return first, last
+}
+
 // usageEntry is an entry with the hash of its place in the chain.
 type usageEntry struct {
 	engine.Entry
 	Hash string `json:"hash,omitempty"`
 }
 
-// usage streams ledger entries as JSON lines. An error in the middle breaks the
-// connection off: a reader never takes a part for the whole.
+// usage streams ledger entries as JSON lines. An error in the middle is a last line
+// that says why, and breaks the connection off: a reader never takes a part for the
+// whole.
 func (a *api) usage(w http.ResponseWriter, r *http.Request) {
 	q, err := usageQuery(r)
 	if err != nil {
@@ -78,19 +90,21 @@ func (a *api) usage(w http.ResponseWriter, r *http.Request) {
 	begun := false
 	ask := engine.Query{Period: q.Period, Tenant: q.Tenant, Source: r.URL.Query().Get("source")}
 	err = a.o.Store.Entries(r.Context(), ask, q.From, q.To, func(e engine.Entry) error {
-		if q.Service != "" && e.Service != q.Service {
+		if first, last := ends(q.Service); q.Service != "" && (e.Service < first || e.Service > last) {
 			return nil
 		}
 		if !begun {
 			w.Header().Set("Content-Type", "application/x-ndjson")
 			begun = true
 		}
-		e.Started, e.Ended, e.At = e.Started.UTC(), e.Ended.UTC(), e.At.UTC()
+		e.Happened, e.Started, e.Ended, e.At = e.Happened.UTC(), e.Started.UTC(), e.Ended.UTC(), e.At.UTC()
 		return enc.Encode(usageEntry{e, e.Hash})
 	})
 	switch {
 	case err != nil && begun:
 		a.o.Log.Error("reading the ledger broke off", "error", err)
+		_ = enc.Encode(Error{What: err.Error()}) // to a reader who may be gone
+		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	case err != nil:
 		a.fail(w, r, err)
@@ -108,13 +122,18 @@ func (c *Client) Usage(ctx context.Context, q UsageQuery, yield func(engine.Entr
 	defer res.Body.Close()
 	dec := json.NewDecoder(res.Body)
 	for {
-		var e usageEntry
-		err := dec.Decode(&e)
-		if errors.Is(err, io.EOF) {
-			return nil
+		var e struct {
+			usageEntry
+			Error string `json:"error"`
 		}
-		if err != nil {
+		err := dec.Decode(&e)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
 			return fmt.Errorf("read the ledger: the answer broke off: %w", err)
+		case e.Error != "":
+			return &Error{http.StatusInternalServerError, e.Error, "what is printed is not all of it"}
 		}
 		e.Entry.Hash = e.Hash
 		if err := yield(e.Entry); err != nil {

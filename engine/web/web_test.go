@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -463,13 +464,23 @@ func TestUsage(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 		got = nil
+		if err := c.Usage(t.Context(), web.UsageQuery{Service: "2026-10..2026-11"}, collect); err != nil || !slices.Equal(got, []string{"a1f", "c"}) {
+			t.Errorf("%s: %v %v", name, got, err)
+		}
+		for _, months := range []string{"2026-11..", "..2026-11", "2026-11..2026-10", "2026-13", "2026-10..2026-11..2026-12"} {
+			if err := c.Usage(t.Context(), web.UsageQuery{Period: months}, collect); err == nil || !strings.Contains(err.Error(), "is no month") {
+				t.Errorf("%s: %s: %v", name, months, err)
+			}
+		}
+		got = nil
 		if err := c.Usage(t.Context(), web.UsageQuery{Service: "2026-11"}, collect); err != nil || len(got) != 1 || got[0] != "c" {
 			t.Errorf("%s: %v %v", name, got, err)
 		}
 	}
 	for name, c := range clients(t, broken) {
-		if err := c.Usage(t.Context(), web.UsageQuery{From: november(1), To: november(31)}, func(engine.Entry) error { return nil }); err == nil {
-			t.Errorf("%s: a list that broke off looks whole", name)
+		err := c.Usage(t.Context(), web.UsageQuery{From: november(1), To: november(31)}, func(engine.Entry) error { return nil })
+		if err == nil || !strings.Contains(err.Error(), "the disk went away") {
+			t.Errorf("%s: a list that broke off looks whole, or does not say why: %v", name, err)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -70,6 +71,29 @@ rules:
       - slack: { channel: "${room.id}", thread: "${session.id}", text: "third ${participant.id}." }
 `
 
+// One big meeting: its runs take turns, so one alone stands in the lane.
+const meetingText = load.Source + `connections:
+  slack:
+    team: { token: env:SLACK_TOKEN, api: API }
+rules:
+  - id: first
+    when: participant_joined
+    then:
+      - slack: { channel: "${room.id}", thread: "${session.id}", opener: "opener", text: "first ${participant.id}." }
+`
+
+// Sessions of their own, one channel.
+const crowdText = load.Source + `connections:
+  slack:
+    team: { token: env:SLACK_TOKEN, api: API, channel: crowd }
+rules:
+  - id: first
+    when: participant_joined
+    order: parallel
+    then:
+      - slack: { thread: "${session.id}", text: "first ${participant.id}." }
+`
+
 // stage is a Slack, and a server that is to outlive its processes.
 type stage struct {
 	slack  *slacktest.Server
@@ -81,7 +105,7 @@ type stage struct {
 	n      int
 }
 
-func newStage(t *testing.T) *stage {
+func newStage(t *testing.T, rules string) *stage {
 	t.Helper()
 	x := &stage{}
 	var err error
@@ -99,7 +123,7 @@ func newStage(t *testing.T) *stage {
 		Bin: bin, Rules: filepath.Join(dir, "rules.yaml"), Data: filepath.Join(dir, "data"),
 		Env: append(load.Env(), "SLACK_TOKEN=xoxb-fake"), Args: []string{"--allow-net", "127.0.0.0/8"},
 	}
-	if err := os.WriteFile(x.o.Rules, []byte(strings.ReplaceAll(rulesText, "API", x.slack.URL)), 0o600); err != nil {
+	if err := os.WriteFile(x.o.Rules, []byte(strings.ReplaceAll(rules, "API", x.slack.URL)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	x.start(t)
@@ -131,7 +155,12 @@ func (x *stage) start(t *testing.T) {
 // answer, because the server was killed.
 func (x *stage) join(t *testing.T, rooms []string, people ...string) []load.Delivery {
 	t.Helper()
-	var all []load.Delivery
+	return x.post(t, x.deliveries(t, rooms, people...))
+}
+
+// deliveries say that people joined rooms.
+func (x *stage) deliveries(t *testing.T, rooms []string, people ...string) (all []load.Delivery) {
+	t.Helper()
 	now := time.Now()
 	for i, room := range rooms {
 		for _, who := range people {
@@ -150,7 +179,7 @@ func (x *stage) join(t *testing.T, rooms []string, people ...string) []load.Deli
 			all = append(all, d)
 		}
 	}
-	return x.post(t, all)
+	return all
 }
 
 // post posts deliveries, all at once, and returns those that got no answer.
@@ -234,7 +263,7 @@ func people(from, to int) []string {
 
 // However many runs race for a thread, it has one root; a restart keeps it.
 func TestOneRoot(t *testing.T) {
-	x := newStage(t)
+	x := newStage(t, rulesText)
 	rooms := []string{"alpha", "beta"}
 	if lost := x.join(t, rooms, people(0, 12)...); len(lost) > 0 {
 		t.Fatalf("%d deliveries got no answer", len(lost))
@@ -255,7 +284,7 @@ func TestOneRoot(t *testing.T) {
 // Killed as soon as Slack has a message, and before it can be told so: the
 // message is found there when the server is back.
 func TestKilled(t *testing.T) {
-	x := newStage(t)
+	x := newStage(t, rulesText)
 	rng := rand.New(rand.NewPCG(*seed, 0))
 	rooms := []string{"alpha", "beta", "gamma"}
 	done := 0
@@ -293,5 +322,89 @@ func TestKilled(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("after kill %d of seed %d", n, *seed)
 		}
+	}
+}
+
+// texts are all texts of the one kind that Slack has, in their order.
+func (x *stage) texts() (all []string) {
+	for _, m := range x.slack.Messages() {
+		all = append(all, text.FindAllString(m.Text, -1)...)
+	}
+	return all
+}
+
+// says is what people who joined in this order are told of.
+func says(people []string) (all []string) {
+	for _, who := range people {
+		all = append(all, "first "+who+".")
+	}
+	return all
+}
+
+// killAt kills the server as soon as Slack has message n, and reports when.
+func (x *stage) killAt(n int) (gone chan struct{}) {
+	gone = make(chan struct{})
+	victim := x.server
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.posted = func(at int) {
+		if at == n {
+			victim.Kill()
+			close(gone)
+		}
+	}
+	return gone
+}
+
+// Whoever joins one meeting in a second is told of in a handful of messages, in
+// order and once, also if the server is killed with any of them.
+func TestMeeting(t *testing.T) {
+	for _, kill := range []int{0, 2, 3} { // with the first answer, and with those in one
+		x := newStage(t, meetingText)
+		all := people(0, 24)
+		gone := x.killAt(kill)
+		var lost []load.Delivery
+		for _, who := range all {
+			if len(lost) == 0 {
+				lost = x.join(t, []string{"alpha"}, who)
+			} else { // the server is gone
+				lost = append(lost, x.deliveries(t, []string{"alpha"}, who)...)
+			}
+		}
+		if kill > 0 {
+			<-gone
+			x.start(t)
+			for _, d := range lost {
+				x.post(t, []load.Delivery{d})
+			}
+		}
+		x.idle(t)
+		if got := x.texts(); !slices.Equal(got, says(all)) {
+			t.Errorf("killed with message %d: %q", kill, got)
+		}
+		if n := len(x.slack.Messages()); n > 8 {
+			t.Errorf("killed with message %d: %d messages", kill, n)
+		}
+		if err := x.server.Stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What queues for a channel goes on in its order after a kill.
+func TestOrderAfterKill(t *testing.T) {
+	x := newStage(t, crowdText)
+	all := people(0, 14)
+	gone := x.killAt(7)
+	for i, who := range all {
+		if lost := x.join(t, []string{fmt.Sprint("room", i)}, who); len(lost) > 0 {
+			t.Fatal("killed too early")
+		}
+	}
+	<-gone
+	x.start(t)
+	x.idle(t)
+	if got := x.texts(); !slices.Equal(got, says(all)) {
+		t.Errorf("%q", got)
 	}
 }

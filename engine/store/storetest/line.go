@@ -50,7 +50,7 @@ func (l *line) advance(d engine.Due) {
 		return
 	}
 	if l.aside {
-		if !l.SetAside(d.Run.ID, "x", time.Time{}, false) {
+		if !l.SetAside(d.Run.ID, "x", time.Time{}, engine.PutLast) {
 			l.t.Errorf("run %s cannot be set aside", d.Run.ID)
 		}
 		return
@@ -116,7 +116,7 @@ func testSetAsideAgain(t *testing.T, h *harness) {
 		stop := h.dispatch(t, 1, func(d engine.Due) {
 			if d.Called == "x" && again {
 				again = false
-				h.SetAside(d.Run.ID, "x", time.Time{}, false)
+				h.SetAside(d.Run.ID, "x", time.Time{}, engine.PutLast)
 				return
 			}
 			l.advance(d)
@@ -137,7 +137,7 @@ func testLineRestart(t *testing.T, h *harness) {
 		aside, held := h.many(t, 1)[0], h.many(t, 3)
 		stop := h.dispatch(t, 4, func(d engine.Due) {
 			if d.Run.ID == aside {
-				h.SetAside(d.Run.ID, "x", time.Time{}, false)
+				h.SetAside(d.Run.ID, "x", time.Time{}, engine.PutLast)
 				return
 			}
 			h.hold(t, d.Run, "x", 24*time.Hour)
@@ -207,7 +207,7 @@ func testSetAsideUntil(t *testing.T, h *harness) {
 		h.many(t, 300)
 		stop := h.dispatch(t, 4, func(d engine.Due) {
 			if time.Since(began) < time.Minute {
-				h.SetAside(d.Run.ID, "x", began.Add(time.Minute), false)
+				h.SetAside(d.Run.ID, "x", began.Add(time.Minute), engine.PutLast)
 				return
 			}
 			if d.Called != "" {
@@ -243,7 +243,7 @@ func testWaiting(t *testing.T, h *harness) {
 				d.Run.Held = nil
 				h.finish(t, d.Run)
 			case aside:
-				h.SetAside(d.Run.ID, "x", time.Time{}, false)
+				h.SetAside(d.Run.ID, "x", time.Time{}, engine.PutLast)
 			default:
 				h.hold(t, d.Run, "x", 24*time.Hour)
 			}
@@ -300,7 +300,7 @@ func testSetAsideInOrder(t *testing.T, h *harness) {
 				wait(d)
 			case again:
 				again = false
-				if !h.SetAside(d.Run.ID, "x", time.Time{}, false) {
+				if !h.SetAside(d.Run.ID, "x", time.Time{}, engine.PutLast) {
 					t.Error("a run that was called cannot be set aside again")
 				}
 			default:
@@ -313,20 +313,20 @@ func testSetAsideInOrder(t *testing.T, h *harness) {
 			synctest.Wait()
 			return id
 		}
-		aside := func(first, want bool) func(d engine.Due) {
+		aside := func(put engine.Put, want bool) func(d engine.Due) {
 			return func(d engine.Due) {
-				if h.SetAside(d.Run.ID, "x", time.Time{}, first) != want {
-					t.Errorf("set aside (first: %v): %v", first, !want)
+				if h.SetAside(d.Run.ID, "x", time.Time{}, put) != want {
+					t.Errorf("set aside (%d): %v", put, !want)
 				}
 				if !want {
 					h.hold(t, d.Run, "x", 24*time.Hour)
 				}
 			}
 		}
-		second, third := next(aside(false, true)), next(aside(false, true))
+		second, third := next(aside(engine.PutLast, true)), next(aside(engine.PutLast, true))
 		fourth := next(func(d engine.Due) { h.hold(t, d.Run, "x", 24*time.Hour) })
-		fifth := next(aside(false, false))
-		first := next(aside(true, true))
+		fifth := next(aside(engine.PutLast, false))
+		first := next(aside(engine.PutFirst, true))
 		l.calls(1) // it has to wait once more
 		l.calls(1, first)
 		l.calls(2, second, third)
@@ -335,4 +335,75 @@ func testSetAsideInOrder(t *testing.T, h *harness) {
 		stop()
 		h.Close()
 	})
+}
+
+// Whoever is put aside by age stands behind those that were made before, also if
+// it was called.
+func testSetAsideByAge(t *testing.T, h *harness) {
+	synctest.Test(t, func(t *testing.T) {
+		h.start(t)
+		l := &line{harness: h, t: t}
+		ids := h.many(t, 5)
+		put := func(d engine.Due) {
+			time.Sleep(time.Duration(7*slices.Index(ids, d.Run.ID)%5) * time.Second) // 0 3 1 4 2
+			if !h.SetAside(d.Run.ID, "x", time.Time{}, engine.PutByAge) {
+				t.Error("cannot be set aside")
+			}
+		}
+		called := false
+		stop := h.dispatch(t, 5, func(d engine.Due) {
+			switch {
+			case d.Called == "":
+				put(d)
+			case !called:
+				called = true
+				time.Sleep(time.Second)
+				if !h.SetAside(d.Run.ID, "x", time.Time{}, engine.PutByAge) {
+					t.Error("cannot be set aside again")
+				}
+			default:
+				l.advance(d)
+			}
+		})
+		time.Sleep(time.Minute)
+		h.Call("x", 1)
+		time.Sleep(time.Minute)
+		for _, id := range ids {
+			l.calls(1, id)
+		}
+		stop()
+		h.Close()
+	})
+}
+
+// Queued lists those that wait for a turn, as long as the run asked about has it.
+func testQueued(t *testing.T, h *harness) {
+	h.start(t)
+	h.accept(t, h.inbound(event(engine.SessionStarted, "s1", "")))
+	var ids []string
+	for range 4 {
+		ids = append(ids, h.send(t, event(engine.ChatMessage, "s1", "")))
+	}
+	h.send(t, event(engine.ChatMessage, "s2", "")) // another turn
+	queued := func(of string, least, most int, want ...string) {
+		t.Helper()
+		runs, err := h.Queued(t.Context(), of, least, most)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, r := range runs {
+			got = append(got, r.ID)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%d to %d behind %s: %v, want %v", least, most, of, got, want)
+		}
+	}
+	queued(ids[0], 3, 10, ids[1:]...)
+	queued(ids[0], 1, 2, ids[1:3]...)
+	queued(ids[0], 4, 10)
+	first := h.run(t, ids[0])
+	h.finish(t, &first)
+	queued(ids[0], 1, 10)
+	queued(ids[1], 1, 10, ids[2:]...)
 }

@@ -45,14 +45,16 @@ func charge(e *engine.Entry, before string) error {
 	return nil
 }
 
-// correct makes e what there should have been, less what there is.
+// correct makes e what there should have been, at what the basis costs, less what
+// there is.
 func correct(e *engine.Entry, rows []engine.Entry, before string) error {
 	quantity, amount := sums(rows)
 	switch {
 	case e.Kind == engine.EntryVoid:
 		quantity, amount = -quantity, -amount
 	default:
-		amount = int64(4*units(e.Quantity)) - amount
+		price := strings.TrimPrefix(engine.Account(rows).Basis().Price, "0.0")
+		amount = int64(units(price)*units(e.Quantity)) - amount
 		quantity = units(e.Quantity) - quantity
 	}
 	if quantity == 0 && amount == 0 {
@@ -360,6 +362,46 @@ func testConflictOfCustomer(t *testing.T, h *harness) {
 	if of["acme"] != 0 || of["globex"] != 0 {
 		t.Errorf("after the void customers have %v", of)
 	}
+	ask := posting(engine.EntryCorrection, old.ID)
+	ask.Quantity = "7"
+	if e := h.posts(t, ask).Entries[0]; e.Customer != "globex" || e.Quantity != "7" {
+		t.Errorf("what was voided is corrected by %+v", e)
+	}
+	h.chain(t)
+}
+
+// A conflict about the price takes all of it back and enters it anew: what is
+// corrected later has the new price, and its old place in the month.
+func testConflictOfPrice(t *testing.T, h *harness) {
+	h.start(t)
+	h.entered(t, sold("before", 5))
+	old := h.entered(t, sold("a", 10))
+	h.entered(t, sold("behind", 3))
+	dearer := sold("a", 10)
+	dearer.Price, dearer.Amount, dearer.Event = "0.08", cents(80), "evt_later"
+	h.enter(t, dearer)
+	c := h.settled(t, h.conflicts(t, engine.Query{}, 1)[0].ID, engine.ConflictCorrected)
+	rows := h.balance(t, old.ID, 10, 80)
+	if e := rows[len(rows)-1]; len(c.Posted) != 2 || e.From != "5" || e.Before != "8" || e.Month != "18" {
+		t.Errorf("posted %v, the last one %+v", c.Posted, e)
+	}
+	h.restart(t)
+	ask := posting(engine.EntryCorrection, old.ID)
+	ask.Quantity = "6"
+	h.posts(t, ask)
+	h.balance(t, old.ID, 6, 48)
+	h.posts(t, posting(engine.EntryVoid, old.ID))
+	h.balance(t, old.ID, 0, 0)
+	ask.Quantity = "2"
+	h.posts(t, ask)
+	h.balance(t, old.ID, 2, 16)
+	dearer.Quantity, dearer.Amount = "9", cents(72) // a quantity at the price it has by now
+	h.enter(t, dearer)
+	c = h.settled(t, h.conflicts(t, engine.Query{State: engine.ConflictOpen}, 1)[0].ID, engine.ConflictCorrected)
+	h.balance(t, old.ID, 9, 72)
+	if len(c.Posted) != 1 {
+		t.Errorf("posted %v", c.Posted)
+	}
 	h.chain(t)
 }
 
@@ -401,11 +443,91 @@ func testEstimated(t *testing.T, h *harness) {
 			t.Errorf("what differs in more than its end is %+v", out)
 		}
 	}
-	end.Quantity, end.Amount = "14", cents(56)
-	if out := h.enter(t, end); out.Conflict == nil {
-		t.Errorf("another true end is %+v", out)
+	for _, n := range []int{14, 10} { // 10: as was estimated at first
+		other := sold("a", n)
+		other.Event = "evt_true"
+		if out := h.enter(t, other); out.Conflict == nil {
+			t.Errorf("another true end is %+v", out)
+		}
 	}
 	h.balance(t, old.ID, 13, 52)
+	h.chain(t)
+}
+
+// ending is an entry of a meeting that ended, or seemed to, after so many minutes.
+func ending(key string, minutes int, estimated bool) engine.Entry {
+	e := sold(key, minutes)
+	e.Event, e.Estimated = fmt.Sprint("evt_", key, minutes, estimated), estimated
+	e.Ended = time.Date(2026, 5, 4, 10, minutes, 0, 0, time.UTC)
+	return e
+}
+
+// A meeting that fell silent more than once.
+func testEstimatedAgain(t *testing.T, h *harness) {
+	h.start(t)
+	old := h.entered(t, ending("a", 5, true))
+	dearer := ending("a", 8, true)
+	dearer.Price, dearer.Amount = "0.05", cents(40)
+	if out := h.enter(t, dearer); out.Conflict == nil {
+		t.Errorf("a later estimate at another price is %+v", out)
+	}
+	second := h.entered(t, ending("a", 11, true))
+	if second.Kind != engine.EntryCorrection || second.Quantity != "6" || !second.Estimated {
+		t.Errorf("a second estimate posts %+v", second)
+	}
+	c := h.conflicts(t, engine.Query{}, 1)[0]
+	if c.State != engine.ConflictOutdated || c.Actor == "" || c.Reason == "" || c.Decided.IsZero() || c.Posted != nil {
+		t.Errorf("the conflict about an estimate is %+v", c)
+	}
+	if _, err := h.Settle(context.Background(), engine.Settlement{Conflict: c.ID, State: engine.ConflictCorrected, Reason: "x", Actor: "x", Charge: charge, Correct: correct}); err == nil {
+		t.Error("what is outdated was decided")
+	}
+	h.restart(t)
+	for _, replayed := range []engine.Entry{ending("a", 5, true), ending("a", 8, true), ending("a", 11, true)} {
+		h.entered(t, replayed)
+	}
+	h.balance(t, old.ID, 11, 44)
+	h.entered(t, ending("a", 13, false))
+	for _, replayed := range []engine.Entry{ending("a", 5, true), ending("a", 11, true), ending("a", 15, true), ending("a", 13, false)} {
+		h.entered(t, replayed)
+	}
+	h.balance(t, old.ID, 13, 52)
+	h.conflicts(t, engine.Query{State: engine.ConflictOpen}, 0)
+
+	old = h.entered(t, ending("b", 5, true))
+	h.entered(t, ending("b", 11, true))
+	h.entered(t, ending("b", 5, false)) // the first estimate was right
+	h.balance(t, old.ID, 5, 20)
+	h.chain(t)
+}
+
+// What a person has posted is not written over when the true end is known.
+func testEstimateOfPerson(t *testing.T, h *harness) {
+	h.start(t)
+	for name, quantity := range map[string]string{"void": "", "correction": "7"} {
+		old := h.entered(t, ending(name, 10, true))
+		ask := posting(engine.EntryVoid, old.ID)
+		if quantity != "" {
+			ask.Kind, ask.Quantity = engine.EntryCorrection, quantity
+		}
+		h.posts(t, ask)
+		for _, e := range []engine.Entry{ending(name, 13, false), ending(name, 12, true)} {
+			if out := h.enter(t, e); out.Conflict == nil {
+				t.Errorf("a later end after a %s is %+v", name, out)
+			}
+		}
+		for _, e := range []engine.Entry{ending(name, 10, true), ending(name, 10, false)} { // what was billed already
+			h.entered(t, e)
+		}
+		h.balance(t, old.ID, units(quantity), int64(4*units(quantity)))
+	}
+	old := h.entered(t, ending("late", 10, true))
+	h.entered(t, ending("late", 13, false))
+	ask := posting(engine.EntryCorrection, old.ID)
+	ask.Quantity = "9"
+	h.posts(t, ask)
+	h.entered(t, ending("late", 13, false)) // replayed
+	h.balance(t, old.ID, 9, 36)
 	h.chain(t)
 }
 
@@ -447,6 +569,14 @@ func testCorrections(t *testing.T, h *harness) {
 	if again := h.posts(t, ask); !again.Again || again.Entries[0].ID != first.Entries[0].ID { // the answer was lost
 		t.Errorf("posted again %+v", again)
 	}
+	other := ask
+	for _, change := range []func(){func() { other.Quantity = "6" }, func() { other.Reason = "another" }, func() { other.Kind = engine.EntryVoid }} {
+		other = ask
+		change()
+		if err := h.refuses(t, other); !strings.Contains(fmt.Sprint(err), "asked for something else: it posted "+first.Entries[0].ID) {
+			t.Errorf("the same request for another thing is refused with %v", err)
+		}
+	}
 	ask.Request = "req2"
 	if again := h.posts(t, ask); !again.Again { // it is so already
 		t.Errorf("posted without need %+v", again)
@@ -472,11 +602,20 @@ func testCorrections(t *testing.T, h *harness) {
 		t.Errorf("voided again %+v", again)
 	}
 	void.Request = "req4"
-	if err := h.refuses(t, void); !strings.Contains(fmt.Sprint(err), "voided") {
+	if err := h.refuses(t, void); !strings.Contains(fmt.Sprint(err), "comes to nothing already") {
 		t.Errorf("a second void is refused with %v", err)
 	}
 	if got := h.entered(t, sold("a", 10)); got.ID != old.ID { // still the answer
 		t.Errorf("a replay of what was voided is %+v", got)
+	}
+	for _, request := range []string{"", "req5"} { // each entry is voided by its own, whatever the request is called
+		for _, key := range []string{"b", "c"} {
+			void := posting(engine.EntryVoid, h.entered(t, sold(key+request, 1)).ID)
+			void.Request = request
+			if out := h.posts(t, void); out.Again {
+				t.Errorf("request %q: %s was voided before: %+v", request, key, out)
+			}
+		}
 	}
 	ask = posting(engine.EntryCorrection, old.ID)
 	ask.Quantity = "2"
