@@ -82,7 +82,7 @@ rules:
       - slack: { channel: "${room.id}", thread: "${session.id}", opener: "opener", text: "first ${participant.id}." }
 `
 
-// Sessions of their own, one channel.
+// Threads of their own, one channel: nothing is folded.
 const crowdText = load.Source + `connections:
   slack:
     team: { token: env:SLACK_TOKEN, api: API, channel: crowd }
@@ -91,7 +91,7 @@ rules:
     when: participant_joined
     order: parallel
     then:
-      - slack: { thread: "${session.id}", text: "first ${participant.id}." }
+      - slack: { thread: "${participant.id}", text: "first ${participant.id}." }
 `
 
 // stage is a Slack, and a server that is to outlive its processes.
@@ -356,6 +356,15 @@ func (x *stage) killAt(n int) (gone chan struct{}) {
 	return gone
 }
 
+func await(t *testing.T, gone chan struct{}) {
+	t.Helper()
+	select {
+	case <-gone:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the message to be killed with never came")
+	}
+}
+
 // Whoever joins one meeting in a second is told of in a handful of messages, in
 // order and once, also if the server is killed with any of them.
 func TestMeeting(t *testing.T) {
@@ -372,7 +381,7 @@ func TestMeeting(t *testing.T) {
 			}
 		}
 		if kill > 0 {
-			<-gone
+			await(t, gone)
 			x.start(t)
 			for _, d := range lost {
 				x.post(t, []load.Delivery{d})
@@ -396,12 +405,12 @@ func TestOrderAfterKill(t *testing.T) {
 	x := newStage(t, crowdText)
 	all := people(0, 14)
 	gone := x.killAt(7)
-	for i, who := range all {
-		if lost := x.join(t, []string{fmt.Sprint("room", i)}, who); len(lost) > 0 {
+	for _, who := range all {
+		if lost := x.join(t, []string{"alpha"}, who); len(lost) > 0 {
 			t.Fatal("killed too early")
 		}
 	}
-	<-gone
+	await(t, gone)
 	x.start(t)
 	x.idle(t)
 	if got := x.texts(); !slices.Equal(got, says(all)) {
