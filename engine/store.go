@@ -68,6 +68,7 @@ type Recorded struct {
 // Put is where a run that is set aside is put.
 type Put int
 
+// Where SetAside puts a run in the line of a target.
 const (
 	PutLast  Put = iota // behind the others; before them if it was called for the target
 	PutFirst            // before the others
