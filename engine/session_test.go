@@ -255,3 +255,23 @@ func TestHost(t *testing.T) {
 		})
 	}
 }
+
+// A recording has the length between its start and its end, also none; an end
+// before the start tells nothing.
+func TestRecordingDuration(t *testing.T) {
+	began := func(e *Event) { e.Recording.Started = e.Time }
+	stopped := func(e *Event) { e.Recording.Ended = e.Time }
+	for _, c := range []struct {
+		end  int
+		want string
+	}{{35, "25s"}, {10, "0s"}, {9, "unknown"}} {
+		s := fold(ev(RecordingStarted, 10, rec("r", ""), began), ev(RecordingStopped, c.end, rec("r", ""), stopped))
+		got := "unknown"
+		if d := s.Recordings["r"].facts().Duration; d != nil {
+			got = d.String()
+		}
+		if got != c.want {
+			t.Errorf("an end at %d: %s, want %s", c.end, got, c.want)
+		}
+	}
+}

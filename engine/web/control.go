@@ -1,7 +1,9 @@
 package web
 
 import (
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 
 	"github.com/gavelhq/gavel/engine"
@@ -73,4 +75,17 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusConflict
 	}
 	write(w, status, report)
+}
+
+// readAsk reads the one object that a request is. hint says what to write.
+func readAsk(body io.Reader, ask any, hint string) error {
+	dec := json.NewDecoder(body)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(ask); err != nil {
+		return bad("the body cannot be read: "+wrongJSON(err), hint)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return bad("there is something behind the request", "send one object, and nothing else")
+	}
+	return nil
 }

@@ -171,13 +171,8 @@ func (a *api) ledger(do func(s Server, r *http.Request, ask LedgerRequest) (any,
 
 // readLedgerRequest reads a request, and nothing behind it.
 func readLedgerRequest(body io.Reader) (ask LedgerRequest, err error) {
-	dec := json.NewDecoder(body)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&ask); err != nil {
-		return ask, bad("the body cannot be read: "+wrongJSON(err), `write {"reason": …}`)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return ask, bad("there is something behind the request", "send one object, and nothing else")
+	if err := readAsk(body, &ask, `write {"reason": …}`); err != nil {
+		return ask, err
 	}
 	if strings.TrimSpace(ask.Reason) == "" {
 		return ask, bad("a reason is missing", "say why: it is kept with the entry")

@@ -50,10 +50,8 @@ func (a *api) probe(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var ask ProbeRequest
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxProbeBody))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&ask); err != nil {
-		a.fail(w, r, bad("the body cannot be read: "+wrongJSON(err), `write {"kind": "slack"}, or {} for all connections`))
+	if err := readAsk(http.MaxBytesReader(w, r.Body, maxProbeBody), &ask, `write {"kind": "slack"}, or {} for all connections`); err != nil {
+		a.fail(w, r, err)
 		return
 	}
 	a.answer(w, r, ProbeReport{append([]Finding{}, a.o.Server.Probe(r.Context(), ask)...)})

@@ -88,13 +88,8 @@ func (a *api) replay(w http.ResponseWriter, r *http.Request) {
 
 // readReplay reads a request, and nothing behind it.
 func readReplay(body io.Reader) (ask ReplayRequest, err error) {
-	dec := json.NewDecoder(body)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&ask); err != nil {
-		return ask, bad("the body cannot be read: "+wrongJSON(err), `write {"revision": …, "runs": [{"rule": …, "event": …, "branch": "then"}]}`)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return ask, bad("there is something behind the request", "send one object, and nothing else")
+	if err := readAsk(body, &ask, `write {"revision": …, "runs": [{"rule": …, "event": …, "branch": "then"}]}`); err != nil {
+		return ask, err
 	}
 	return ask, ask.check()
 }
