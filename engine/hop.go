@@ -33,6 +33,9 @@ func Hop(ctx context.Context) string {
 
 // ParseHop is [Event.Hop] of what came with a HopHeader of this value.
 func ParseHop(header string) int {
+	if header == "" { // which is what platforms send
+		return 0
+	}
 	n, err := strconv.ParseUint(header, 10, 16)
 	if err != nil {
 		return 0
